@@ -1,0 +1,1 @@
+"""Change the host: one module per kind of effect."""

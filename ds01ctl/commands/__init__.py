@@ -1,0 +1,1 @@
+"""One module per subcommand: gather, decide, apply, return a Result."""

@@ -1,0 +1,1 @@
+"""Decide. Pure functions over values: no I/O, no clock, no environment."""

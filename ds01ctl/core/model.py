@@ -1,0 +1,255 @@
+"""What was seen on the host: frozen values, as the sources gave them.
+
+`None` is "unknown" everywhere, never "zero" and never "none". Memory is in bytes, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+GapKind = Literal["absent", "failed", "denied"]
+Health = Literal["ok", "lost", "reset-required", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A reading that is missing: nothing may be concluded from it."""
+
+    source: str
+    """nvml, docker, processes, users, policy, state, events, metrics."""
+    kind: GapKind
+    """absent: not there at all; failed: there, but no answer; denied: not permitted."""
+    reason: str
+
+
+# --- NVML -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MigDevice:
+    """One MIG instance of a GPU."""
+
+    uuid: str
+    gpu_instance: int
+    compute_instance: int
+    profile: str | None
+    """For example ``1g.5gb``."""
+    compute_slices: int | None
+    """Of the seven that a GPU has."""
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One physical GPU, as NVML sees it."""
+
+    index: int
+    uuid: str
+    """``GPU-…``; for a GPU that is lost before its UUID was read, ``index:N``."""
+    name: str | None = None
+    minor: int | None = None
+    """N of /dev/nvidiaN."""
+    pci_bus_id: str | None = None
+    health: Health = "ok"
+    error: str | None = None
+    """NVML's own words when health is not ok."""
+    memory_total_bytes: int | None = None
+    memory_used_bytes: int | None = None
+    """Without what the driver reserves (nvmlDeviceGetMemoryInfo_v2)."""
+    utilization_percent: int | None = None
+    mig_mode: bool | None = None
+    mig_mode_pending: bool | None = None
+    mig_devices: tuple[MigDevice, ...] = ()
+    persistence_mode: bool | None = None
+    compute_mode: str | None = None
+    processes_known: bool = True
+    """False: this GPU's process list could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuUse:
+    """One process on one GPU or MIG instance."""
+
+    pid: int
+    gpu_uuid: str
+    type: str
+    """C compute, G graphics, C+G both, M compute through MPS."""
+    memory_bytes: int | None = None
+    mig_uuid: str | None = None
+    gpu_instance: int | None = None
+    compute_instance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """The NVIDIA driver as NVML reports it."""
+
+    version: str | None = None
+    nvml_version: str | None = None
+    error: str | None = None
+    """The NVML error name that kept us out, for example ``LIB_RM_VERSION_MISMATCH``."""
+
+
+# --- /proc ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that uses a GPU, or holds its device node. Identity: boot id, pid, start_ticks."""
+
+    pid: int
+    start_ticks: int
+    """Field 22 of /proc/PID/stat, clock ticks since boot."""
+    started_at: datetime
+    state: str
+    """R S D Z T X as in proc(5)."""
+    ppid: int
+    comm: str
+    uid: int
+    """Real uid, as the host sees it."""
+    loginuid: int | None = None
+    """The audit login uid; None where it was never set or cannot be read."""
+    exe: str | None = None
+    cmdline: str | None = None
+    cgroup: str | None = None
+    """The path in /proc/PID/cgroup; None where it cannot be read."""
+    container_pid: int | None = None
+    """The innermost NSpid, when it is not the pid itself."""
+    uid_map: tuple[tuple[int, int, int], ...] = ()
+    """(inside, outside, length) of a user namespace of its own; empty on the host's."""
+
+
+# --- containers -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A bind mount or volume."""
+
+    type: str
+    source: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRequest:
+    """One entry of HostConfig.DeviceRequests (``--gpus``, CDI)."""
+
+    driver: str
+    count: int
+    device_ids: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    """Flattened."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerConfig:
+    """What never changes for a container id: how it was asked for."""
+
+    runtime: str
+    privileged: bool
+    device_requests: tuple[DeviceRequest, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Host paths of HostConfig.Devices."""
+    device_cgroup_rules: tuple[str, ...] = ()
+    visible_devices: str | None = None
+    """NVIDIA_VISIBLE_DEVICES of its environment; None where it is not set."""
+    visible_devices_from_image: bool | None = None
+    """True: inherited from the image; None: not known."""
+    cgroup_parent: str = ""
+    user: str = ""
+    pid_mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of one engine. Identity: engine, id, started_at."""
+
+    engine: str
+    """The engine's address, for example ``unix:///run/docker.sock``."""
+    id: str
+    """64 hexadecimal digits."""
+    name: str
+    image: str
+    state: str
+    """created, running, paused, restarting, removing, exited, dead."""
+    created_at: datetime | None
+    labels: Mapping[str, str]
+    mounts: tuple[Mount, ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    pid: int | None = None
+    """The host's pid of its first process."""
+    cgroup: str | None = None
+    """The real cgroup of that process; None: not running, or not readable."""
+    config: ContainerConfig | None = None
+    """None: could not be inspected."""
+
+    @property
+    def is_live(self) -> bool:
+        """Running or about to: it has processes or will have them without a user's doing."""
+        return self.state in {"running", "paused", "restarting"}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A container engine that was asked."""
+
+    host: str
+    answered: bool
+    version: str | None = None
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Leave to use the host directly, from a file in bare_metal_access.state_dir."""
+
+    user: str
+    expires_at: datetime | None
+    """None: for ever."""
+    file: str
+
+
+# --- all of it --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything one run saw, and what it could not see."""
+
+    taken_at: datetime
+    host: str
+    boot_id: str
+    euid: int
+    driver: Driver = Driver()
+    gpus: tuple[Gpu, ...] = ()
+    uses: tuple[GpuUse, ...] = ()
+    processes: Mapping[int, Process] = field(default_factory=dict)
+    """By pid: every process named in uses that could be read."""
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+    """By pid: why a GPU process that is there could not be read."""
+    dead: tuple[GpuUse, ...] = ()
+    """Uses by pids that do not exist although NVML, asked again, still lists them."""
+    device_holders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By GPU uuid: pids with its device node open; looked up for ghost memory only, as root."""
+    engines: tuple[Engine, ...] = ()
+    containers: tuple[Container, ...] = ()
+    users: Mapping[int, str] = field(default_factory=dict)
+    """Login by uid; a uid without an entry is absent."""
+    uids: Mapping[str, int] = field(default_factory=dict)
+    """Uid by login, for the logins that labels and names claim."""
+    path_owners: Mapping[str, int] = field(default_factory=dict)
+    """Uid that owns the home above a path, for bind mounts and work folders."""
+    grants: tuple[Grant, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    def lacks(self, source: str) -> bool:
+        """Tell whether anything of this source is missing, for whatever reason."""
+        return any(gap.source == source for gap in self.gaps)

@@ -1,0 +1,1 @@
+"""Tell: one small module per sink."""

@@ -1,0 +1,40 @@
+"""Start programs: the only module that does, never through a shell, always with a deadline."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import NamedTuple
+
+from ds01ctl.errors import Ds01Error
+
+
+class Completed(NamedTuple):
+    """What a program left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(argv: list[str], *, timeout_s: float, stdin: str = "") -> Completed:
+    """Run a program to its end and return its status and output, decoded with replacement.
+
+    Raises Ds01Error when the program is missing, may not be run, or exceeds its deadline.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise Ds01Error(f"{argv[0]}: not found", f"install the package that has {argv[0]}") from None
+    except OSError as error:
+        raise Ds01Error(f"{argv[0]}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise Ds01Error(f"{argv[0]}: no answer in {timeout_s:g} s") from None
+    return Completed(done.returncode, done.stdout, done.stderr)
