@@ -32,7 +32,8 @@ def run(argv: list[str], *, timeout_s: float, stdin: str = "") -> Completed:
             errors="replace",
         )
     except FileNotFoundError:
-        raise Ds01Error(f"{argv[0]}: not found", f"install the package that has {argv[0]}") from None
+        hint = f"install the package that has {argv[0]}"
+        raise Ds01Error(f"{argv[0]}: not found", hint) from None
     except OSError as error:
         raise Ds01Error(f"{argv[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:

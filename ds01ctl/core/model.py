@@ -1,6 +1,7 @@
 """What was seen on the host: frozen values, as the sources gave them.
 
-`None` is "unknown" everywhere, never "zero" and never "none". Memory is in bytes, times are aware UTC.
+`None` is "unknown" everywhere, never "zero" and never "none".
+Memory is in bytes, times are aware UTC.
 """
 
 from __future__ import annotations

@@ -12,9 +12,11 @@ import pickle  # reads only what our own child wrote
 import select
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Answer(NamedTuple):
@@ -60,7 +62,7 @@ class Child:
             # a ^C on the terminal is for the parent, which then kills us
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             with os.fdopen(self._memory, "wb", buffering=0, closefd=False) as file:
-                work(Reporter(file))  # type: ignore[arg-type]
+                work(Reporter(file))
             status = 0
         finally:
             os._exit(status)
