@@ -203,6 +203,13 @@ class Engine:
     host: str
     answered: bool
     version: str | None = None
+    uid: int | None = None
+    """Who owns its socket: 0 for the host's own, else the user whose engine it is."""
+
+    @property
+    def is_users_own(self) -> bool:
+        """Tell whether a user runs it: what it says proves nothing about others."""
+        return bool(self.uid)
 
 
 # --- people -----------------------------------------------------------------------------------

@@ -1,1 +1,0 @@
-"""Change the host: one module per kind of effect."""

@@ -1,0 +1,185 @@
+"""Turn what an engine's API says into model values; Docker's, and podman's imitation of it.
+
+Any field may be missing, null or of another type: an engine may be a user's own.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+from ds01ctl.core.model import Container, ContainerConfig, DeviceRequest, Mount
+from ds01ctl.observe.clock import parse_time
+from ds01ctl.observe.container_facts import KnownFacts
+
+_ID = re.compile(r"[0-9a-f]{64}")
+# podman writes it without the name of the hash
+_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+# podman's own words
+_STATES = {
+    "configured": "created",
+    "initialized": "created",
+    "stopped": "exited",
+    "stopping": "running",
+}
+_VARIABLE = "NVIDIA_VISIBLE_DEVICES="
+
+Json = dict[str, Any]
+
+
+def container_id(entry: object) -> str | None:
+    """Read the full id of a list entry or inspect answer; None where there is none."""
+    found = entry.get("Id") if isinstance(entry, dict) else None
+    return found if isinstance(found, str) and is_id(found) else None
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text is a full container id; names and short ids are not unique."""
+    return _ID.fullmatch(text) is not None
+
+
+def listed_state(entry: Json) -> str:
+    """Read the state of a list entry."""
+    state = _text(entry.get("State")).lower()
+    return _STATES.get(state, state)
+
+
+def listed(engine: str, entry: Json, facts: KnownFacts | None, cgroup: str | None) -> Container:
+    """Make a container of a list entry and what else is known of it."""
+    return Container(
+        engine=engine,
+        id=entry["Id"],
+        name=_name(_list(entry.get("Names"))) or entry["Id"][:12],
+        image=_text(entry.get("Image")),
+        state=facts.state if facts else listed_state(entry),
+        created_at=_created(entry.get("Created")),
+        labels=_labels(entry.get("Labels")),
+        mounts=_mounts(entry.get("Mounts")),
+        started_at=facts.started_at if facts else None,
+        finished_at=facts.finished_at if facts else None,
+        pid=facts.pid if facts else None,
+        cgroup=cgroup,
+        config=facts.config if facts else None,
+    )
+
+
+def inspected(engine: str, answer: Json, facts: KnownFacts, cgroup: str | None) -> Container:
+    """Make a container of an inspect answer alone."""
+    asked = _dict(answer.get("Config"))
+    as_listed = answer | {
+        "Names": [answer.get("Name")],
+        "Image": asked.get("Image"),
+        "Labels": asked.get("Labels"),
+    }
+    return listed(engine, as_listed, facts, cgroup)
+
+
+def facts_of(answer: Json) -> KnownFacts:
+    """Read what the list does not tell from an inspect answer."""
+    state = _dict(answer.get("State"))
+    status = _text(state.get("Status")).lower()
+    pid = state.get("Pid")
+    return KnownFacts(
+        state=_STATES.get(status, status),
+        pid=pid if isinstance(pid, int) and pid > 0 else None,
+        started_at=_time(state.get("StartedAt")),
+        finished_at=_time(state.get("FinishedAt")),
+        config=_config(_dict(answer.get("HostConfig")), _dict(answer.get("Config"))),
+    )
+
+
+def visible_devices(environment: object) -> str | None:
+    """Find NVIDIA_VISIBLE_DEVICES in a list of NAME=VALUE; the last one counts."""
+    values = [line for line in _texts(environment) if line.startswith(_VARIABLE)]
+    return values[-1].removeprefix(_VARIABLE) if values else None
+
+
+def image_id(answer: Json) -> str | None:
+    """Read the id of the image from a container's inspect answer."""
+    image = _text(answer.get("Image"))
+    return image if _IMAGE_ID.fullmatch(image) else None
+
+
+def image_environment(answer: object) -> object:
+    """Read the environment of an image inspect answer."""
+    return _dict(_dict(answer).get("Config")).get("Env")
+
+
+def _config(host: Json, asked: Json) -> ContainerConfig:
+    devices = [_dict(device).get("PathOnHost") for device in _list(host.get("Devices"))]
+    return ContainerConfig(
+        runtime=_text(host.get("Runtime")),
+        privileged=host.get("Privileged") is True,
+        device_requests=tuple(_request(_dict(r)) for r in _list(host.get("DeviceRequests"))),
+        devices=_texts(devices),
+        device_cgroup_rules=_texts(host.get("DeviceCgroupRules")),
+        visible_devices=visible_devices(asked.get("Env")),
+        cgroup_parent=_text(host.get("CgroupParent")),
+        user=_text(asked.get("User")),
+        pid_mode=_text(host.get("PidMode")),
+    )
+
+
+def _request(request: Json) -> DeviceRequest:
+    count = request.get("Count")
+    capabilities = [name for group in _list(request.get("Capabilities")) for name in _texts(group)]
+    return DeviceRequest(
+        driver=_text(request.get("Driver")),
+        count=count if isinstance(count, int) else 0,
+        device_ids=_texts(request.get("DeviceIDs")),
+        capabilities=tuple(dict.fromkeys(capabilities)),
+    )
+
+
+def _name(names: list[Any]) -> str:
+    """Choose the container's own name: a link's has a second slash (``/other/alias``)."""
+    known = [name.removeprefix("/") for name in _texts(names)]
+    return min(known, key=lambda name: name.count("/"), default="")
+
+
+def _created(value: object) -> datetime | None:
+    """Read whole seconds since 1970, as a number or text, or of an RFC 3339 time."""
+    if isinstance(value, str) and not value.isdecimal():
+        at = _time(value)
+        # the list gives no fraction, an inspect nine digits: one container, one time
+        return at.replace(microsecond=0) if at else None
+    try:
+        return datetime.fromtimestamp(int(value), timezone.utc)  # type: ignore[call-overload]  # any JSON
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return parse_time(_text(value))
+    except ValueError:
+        return None
+
+
+def _labels(value: object) -> dict[str, str]:
+    return {name: text for name, text in _dict(value).items() if isinstance(text, str)}
+
+
+def _mounts(value: object) -> tuple[Mount, ...]:
+    entries = [_dict(entry) for entry in _list(value)]
+    return tuple(
+        Mount(_text(e.get("Type")), _text(e.get("Source")), _text(e.get("Destination")))
+        for e in entries
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _dict(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(text for text in _list(value) if isinstance(text, str))

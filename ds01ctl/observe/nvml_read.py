@@ -1,0 +1,217 @@
+"""One pass over NVML, in the child: GPU by GPU, so that a bad one does not hide the others.
+
+Every GPU is told as soon as it is read: when the driver hangs, the parent has those before it.
+Source: the NVML API reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ds01ctl.core.model import Driver, Gap, Gpu, MigDevice
+from ds01ctl.observe.nvml_call import GONE, CallFailed, Nvml
+from ds01ctl.observe.nvml_messages import NOT_READ, Announced, GpuReading, Refused, unread
+from ds01ctl.observe.nvml_processes import Instance, read_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ds01ctl.core.model import GapKind
+    from ds01ctl.observe.child import Reporter
+
+_COMPUTE_MODES = ("Default", "Exclusive_Thread", "Prohibited", "Exclusive_Process")
+_EXPLAINED = {
+    "GPU_IS_LOST": "the GPU has fallen off the bus (look for Xid in the kernel log)",
+    "RESET_REQUIRED": "the GPU needs a reset: end its processes, then nvidia-smi --gpu-reset",
+}
+
+
+def read_all(reporter: Reporter) -> None:
+    """Tell the driver, then every GPU with its processes.
+
+    NVML is not shut down: the process ends, and a shutdown may hang like any other call.
+    """
+    nvml = _start(reporter)
+    try:
+        nvml.need("nvmlInit")
+        count = nvml.need("nvmlDeviceGetCount")
+        version = nvml.text("nvmlSystemGetDriverVersion")
+        driver = Driver(version, nvml.text("nvmlSystemGetNVMLVersion"))
+    except CallFailed as failure:
+        reporter.tell(Refused(failure.function, failure.error))
+        return
+    reporter.tell(Announced(driver, count))
+    for index in range(count):
+        _read_gpu(nvml.on(index), reporter, index)
+
+
+def read_uses(reporter: Reporter, gpu_uuids: Collection[str]) -> None:
+    """Tell only the processes of these GPUs."""
+    nvml = _start(reporter)
+    try:
+        nvml.need("nvmlInit")
+        count = nvml.need("nvmlDeviceGetCount")
+    except CallFailed as failure:
+        reporter.tell(Refused(failure.function, failure.error))
+        return
+    for index in range(count):
+        _read_uses_of(nvml.on(index), reporter, index, gpu_uuids)
+
+
+def _start(reporter: Reporter) -> Nvml:
+    reporter.doing("import of nvidia-ml-py")
+    import pynvml
+
+    return Nvml(pynvml, reporter)
+
+
+def _read_uses_of(nvml: Nvml, reporter: Reporter, index: int, gpu_uuids: Collection[str]) -> None:
+    try:
+        handle, gpu = _identify(nvml, index)
+        if gpu.uuid in gpu_uuids:
+            mig = nvml.ask("nvmlDeviceGetMigMode", handle)
+            reporter.tell(_read_inside(nvml, handle, replace(gpu, mig_mode=bool(mig and mig[0]))))
+    except CallFailed:
+        return  # nothing can be confirmed of this GPU; the others may still answer
+
+
+def _read_gpu(nvml: Nvml, reporter: Reporter, index: int) -> None:
+    gpu = unread(index)
+    try:
+        handle, gpu = _identify(nvml, index)
+        # should the next call hang, the parent can at least name the GPU
+        reporter.tell(GpuReading(replace(gpu, health="error", error=NOT_READ)))
+        reading = _read_inside(nvml, handle, _with_state(nvml, handle, gpu))
+    except CallFailed as failure:
+        health = GONE.get(failure.error, "error")
+        gpu = replace(gpu, health=health, error=str(failure), processes_known=False)
+        reading = GpuReading(gpu, (), (_gap(gpu, failure),))
+    reporter.tell(reading)
+
+
+def _identify(nvml: Nvml, index: int) -> tuple[Any, Gpu]:
+    """Find a GPU and read which one it is. Raises CallFailed."""
+    handle = nvml.need("nvmlDeviceGetHandleByIndex", index)
+    uuid = nvml.text("nvmlDeviceGetUUID", handle)
+    if uuid is None:  # which container was given it cannot be told
+        nvml.worry(CallFailed("nvmlDeviceGetUUID", "NO_DATA"))
+    pci = nvml.ask("nvmlDeviceGetPciInfo", handle)
+    gpu = Gpu(index, uuid or f"index:{index}", pci_bus_id=_bus_id(pci), processes_known=False)
+    return handle, gpu
+
+
+def _bus_id(pci: Any) -> str | None:
+    if pci is None:
+        return None
+    said: str | bytes = pci.busId
+    return said.decode("ascii", "replace") if isinstance(said, bytes) else said
+
+
+def _with_state(nvml: Nvml, handle: Any, gpu: Gpu) -> Gpu:
+    total, used = _memory(nvml, handle)
+    current, pending = nvml.ask("nvmlDeviceGetMigMode", handle) or (None, None)
+    rates = nvml.ask("nvmlDeviceGetUtilizationRates", handle)
+    return replace(
+        gpu,
+        name=nvml.text("nvmlDeviceGetName", handle),
+        minor=nvml.ask("nvmlDeviceGetMinorNumber", handle),
+        memory_total_bytes=total,
+        memory_used_bytes=used,
+        utilization_percent=rates.gpu if rates else None,
+        mig_mode=None if current is None else bool(current),
+        mig_mode_pending=None if pending is None else bool(pending),
+        persistence_mode=nvml.flag("nvmlDeviceGetPersistenceMode", handle),
+        compute_mode=_compute_mode(nvml.ask("nvmlDeviceGetComputeMode", handle)),
+    )
+
+
+def _compute_mode(mode: int | None) -> str | None:
+    if mode is None or mode >= len(_COMPUTE_MODES):
+        return None
+    return _COMPUTE_MODES[mode]
+
+
+def _memory(nvml: Nvml, handle: Any) -> tuple[int | None, int | None]:
+    """Read total and used bytes; older drivers' version 1 counts reserved memory as used."""
+    memory = nvml.ask("nvmlDeviceGetMemoryInfo", handle, version=nvml.pynvml.nvmlMemory_v2)
+    memory = memory or nvml.ask("nvmlDeviceGetMemoryInfo", handle)
+    return (memory.total, memory.used) if memory else (None, None)
+
+
+def _read_inside(nvml: Nvml, handle: Any, gpu: Gpu) -> GpuReading:
+    """Read the MIG instances and the processes of a GPU, and say what is missing."""
+    instances, complete = _instances(nvml, handle) if gpu.mig_mode else ([], False)
+    uses, failures = read_processes(nvml, handle, gpu.uuid, instances, whole_needed=not complete)
+    gpu = replace(
+        gpu,
+        mig_devices=tuple(instance.device for instance in instances),
+        processes_known=not failures,
+    )
+    gaps = [_gap(gpu, failure) for failure in failures]
+    if nvml.trouble:
+        gpu = replace(gpu, health="error", error=str(nvml.trouble))
+        gaps.append(_gap(gpu, nvml.trouble))
+    return GpuReading(gpu, uses, tuple(dict.fromkeys(gaps)))
+
+
+def _instances(nvml: Nvml, handle: Any) -> tuple[list[Instance], bool]:
+    """Find the MIG instances of a GPU, and say whether these are all."""
+    found = []
+    try:
+        for slot in range(nvml.need("nvmlDeviceGetMaxMigDeviceCount", handle)):
+            mig = _slot(nvml, handle, slot)
+            if mig is not None:
+                found.append(Instance(mig, _mig_device(nvml, mig)))
+    except CallFailed as failure:
+        if failure.error in GONE:
+            raise
+        nvml.worry(failure)  # "no instances" would be a claim we cannot make
+        return found, False
+    return found, True
+
+
+def _slot(nvml: Nvml, handle: Any, slot: int) -> Any:
+    try:
+        return nvml.need("nvmlDeviceGetMigDeviceHandleByIndex", handle, slot)
+    except CallFailed as failure:
+        if failure.error == "NOT_FOUND":  # an empty slot
+            return None
+        raise
+
+
+def _mig_device(nvml: Nvml, mig: Any) -> MigDevice:
+    """Read one instance. Raises CallFailed where its ids cannot be had."""
+    attributes = nvml.ask("nvmlDeviceGetAttributes", mig)
+    total, used = _memory(nvml, mig)
+    name = nvml.text("nvmlDeviceGetName", mig) or ""
+    gpu_instance = nvml.need("nvmlDeviceGetGpuInstanceId", mig)
+    compute_instance = nvml.need("nvmlDeviceGetComputeInstanceId", mig)
+    return MigDevice(
+        uuid=nvml.text("nvmlDeviceGetUUID", mig) or f"instance:{gpu_instance}/{compute_instance}",
+        gpu_instance=gpu_instance,
+        compute_instance=compute_instance,
+        profile=name.rpartition(" MIG ")[2] if " MIG " in name else _profile(attributes),
+        compute_slices=attributes.computeInstanceSliceCount if attributes else None,
+        memory_total_bytes=total,
+        memory_used_bytes=used,
+    )
+
+
+def _profile(attributes: Any) -> str | None:
+    """Name a profile by its attributes, as nvidia-smi does: ``1g.5gb``, ``1c.2g.10gb``."""
+    if attributes is None:
+        return None
+    slices, part = attributes.gpuInstanceSliceCount, attributes.computeInstanceSliceCount
+    memory = f"{slices}g.{round(attributes.memorySizeMB / 1024)}gb"
+    return memory if part == slices else f"{part}c.{memory}"
+
+
+def _gap(gpu: Gpu, failure: CallFailed) -> Gap:
+    """Say of which GPU a reading is missing, and why."""
+    who = [gpu.uuid, gpu.pci_bus_id]
+    known = ", ".join(name for name in who if name and not name.startswith("index:"))
+    label = f"GPU {gpu.index} ({known})" if known else f"GPU {gpu.index}"
+    why = f"; {_EXPLAINED[failure.error]}" if failure.error in _EXPLAINED else ""
+    kind: GapKind = "denied" if failure.error == "NO_PERMISSION" else "failed"
+    return Gap("nvml", kind, f"{label}: {failure}{why}")

@@ -1,0 +1,69 @@
+"""Read single files of /proc: raw, at once, without what Python's file objects cost."""
+
+from __future__ import annotations
+
+import os
+
+from ds01ctl.core.cgroup_path import classify
+
+_CHUNK = 65536
+# Debian's docker and systemd put a process everywhere; Slurm on v1 spares name=systemd
+_PREFERRED = ("name=systemd", "", "memory", "pids", "cpu", "devices")
+
+
+def read(name: str, *, folder: int | None = None, limit: int | None = None) -> bytes:
+    """Read a file, relative to an open folder if one is given, up to a limit in bytes.
+
+    Raises OSError; ESRCH is a process that ended.
+    """
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.read(fd, limit) if limit else _read_all(fd)
+    finally:
+        os.close(fd)
+
+
+def _read_all(fd: int) -> bytes:
+    text = os.read(fd, _CHUNK)
+    if len(text) < 4096:
+        # less than a page: /proc had no more to give
+        return text
+    parts = [text]
+    while part := os.read(fd, _CHUNK):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def cgroup_path(text: bytes) -> str | None:
+    """Choose the path that tells most from /proc/PID/cgroup; None when it has none.
+
+    On v2 there is one. On v1 and hybrid hosts a path that names a container or a job wins, then
+    ``name=systemd``, then v2's, then the other controllers', and the root only if all say so.
+    """
+    lines = text.decode("utf-8", "replace").splitlines()
+    paths: dict[str, str] = {}
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if colon:
+            paths.setdefault(controllers, path)
+    if len(paths) <= 1:
+        return next(iter(paths.values()), None)
+    return _most_telling(paths)
+
+
+def _most_telling(paths: dict[str, str]) -> str:
+    ordered = sorted(paths, key=lambda name: (_rank(name), name))
+    distinct = dict.fromkeys(paths[name] for name in ordered if paths[name] != "/")
+    for path in distinct:
+        place = classify(path)
+        if place.home == "container" or place.runtime == "slurm":
+            return path
+    return next(iter(distinct), "/")
+
+
+def _rank(controllers: str) -> int:
+    for rank, name in enumerate(_PREFERRED):
+        if name in controllers.split(","):
+            return rank
+    return len(_PREFERRED)
