@@ -1,0 +1,193 @@
+"""Maps of the policy whose keys are in the table: what may stand in them, and reading them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ds01ctl.config.nodes import Entry, entries
+from ds01ctl.config.values import read_old_duration, read_value
+from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
+from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, POLICIES
+from ds01ctl.core.policy import Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ds01ctl.config.source import Source
+    from ds01ctl.core.key import Key
+
+
+class Spelling(NamedTuple):
+    """One way to write a key."""
+
+    key: Key
+    rank: int
+    """0 its name, 1 an old name, 2 an old name whose value carries the unit."""
+
+
+class Block(NamedTuple):
+    """What may stand in one map."""
+
+    spellings: Mapping[str, Spelling]
+    nested: Mapping[str, Block]
+    loose: Mapping[str, str]
+    """Keys of nested maps that may stand here without them, and the map of each."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """List every name that is accepted here."""
+        return (*self.spellings, *self.nested)
+
+
+def block_of(
+    keys: Iterable[Key],
+    nested: Mapping[str, Block] | None = None,
+    loose: Iterable[str] = (),
+) -> Block:
+    """Make a block of keys and the maps inside it."""
+    spellings: dict[str, Spelling] = {}
+    for key in keys:
+        spellings[key.name] = Spelling(key, 0)
+        spellings.update({alias: Spelling(key, 1) for alias in key.aliases})
+        if key.old:
+            spellings[key.old] = Spelling(key, 2)
+    inside = {name: part for part in loose for name in (nested or {})[part].spellings}
+    inside = {name: part for name, part in inside.items() if name not in spellings}
+    return Block(spellings, nested or {}, inside)
+
+
+@cache
+def limits_blocks() -> dict[str, Block]:
+    """Give the blocks of limits: defaults, group, override, container type."""
+    parts = {"aggregate": block_of(AGGREGATE), "policies": block_of(POLICIES)}
+    return {
+        "defaults": block_of(LIMITS),
+        "group": block_of(LIMITS, parts),
+        "override": block_of(LIMITS, parts, loose=parts),
+        "container type": block_of(CONTAINER_TYPE),
+    }
+
+
+@cache
+def host_block() -> Block:
+    """Give the block of the whole file, without the maps of groups, users and types."""
+    tops = [name for name in HOST_SECTIONS if "." not in name]
+    return block_of(TOP, {name: _section(name) for name in tops})
+
+
+def _section(name: str) -> Block:
+    inner = [other for other in HOST_SECTIONS if other.startswith(f"{name}.")]
+    nested = {other.rpartition(".")[2]: _section(other) for other in inner}
+    return block_of(HOST_SECTIONS[name], nested)
+
+
+class Place(NamedTuple):
+    """Where in a file a block stands, and the rule that its values hold by."""
+
+    source: Source
+    shown: str
+    """Dotted, for messages: ``groups.student``."""
+    rule: str
+    key: str = ""
+    """Dotted, for the settings: empty in a group, ``aggregate`` in its aggregate."""
+
+    def inside(self, name: str) -> Place:
+        """Name the place of a map inside this one."""
+        return self._replace(shown=join(self.shown, name), key=join(self.key, name))
+
+
+def join(prefix: str, name: str) -> str:
+    """Join dotted names."""
+    return f"{prefix}.{name}" if prefix else name
+
+
+def read_block(listed: Iterable[Entry], block: Block, place: Place) -> dict[str, Setting]:
+    """Read a map's settings by dotted key; what is wrong is noted as a problem."""
+    settings: dict[str, Setting] = {}
+    written: dict[str, list[tuple[int, Entry]]] = {}
+    for entry in listed:
+        if entry.name in block.nested:
+            inner = place.inside(entry.name)
+            found = entries(entry.node, place.source, inner.shown)
+            settings.update(read_block(found, block.nested[entry.name], inner))
+        elif spelling := block.spellings.get(entry.name):
+            written.setdefault(spelling.key.name, []).append((spelling.rank, entry))
+        elif part := block.loose.get(entry.name):
+            place.source.warn(entry.line, join(place.shown, entry.name), f"belongs under {part}:")
+            settings.update(read_block([entry], block.nested[part], place.inside(part)))
+        else:
+            _unknown(entry, block, place)
+    for name, spelled in written.items():
+        key = block.spellings[name].key
+        settings.update(_read_key(key, sorted(spelled, key=lambda one: one[0]), place))
+    return settings
+
+
+def _read_key(key: Key, spelled: list[tuple[int, Entry]], place: Place) -> dict[str, Setting]:
+    """Read a key that may be there twice: its own name wins, two old names may not differ."""
+    values = [_read_entry(key, rank, entry, place) for rank, entry in spelled]
+    (rank, entry), setting = spelled[0], values[0]
+    for (_, other), again in zip(spelled[1:], values[1:], strict=True):
+        shown = join(place.shown, other.name)
+        if rank == 0 or (setting and again and setting.value == again.value):
+            place.source.warn(other.line, shown, f"without effect beside {entry.name}")
+        else:
+            place.source.error(other.line, shown, f"contradicts {entry.name}, line {entry.line}")
+    return {setting.key: setting} if setting else {}
+
+
+def _read_entry(key: Key, rank: int, entry: Entry, place: Place) -> Setting | None:
+    shown = join(place.shown, entry.name)
+    try:
+        value: Any = _read(key, rank, entry, place)
+    except ValueError as error:
+        place.source.error(entry.line, shown, str(error))
+        return None
+    if not key.effect:
+        place.source.warn(entry.line, shown, "has no effect yet")
+    elif rank:
+        place.source.warn(entry.line, shown, f"old name of {key.name}{_unit_note(key, rank)}")
+    return Setting(join(place.key, key.name), value, place.source.origin(entry.line, place.rule))
+
+
+def _read(key: Key, rank: int, entry: Entry, place: Place) -> Any:
+    if rank == 2:
+        return read_old_duration(key, entry.node)
+    if key.null and entry.node.id == "scalar" and entry.node.value == "unlimited":
+        message = f"'unlimited' is read as null, which is {key.null}"
+        place.source.warn(entry.line, join(place.shown, entry.name), message)
+        return None
+    return read_value(key, entry.node)
+
+
+def _unit_note(key: Key, rank: int) -> str:
+    if rank == 2:
+        return f", a number of {key.kind}"
+    return f", in {key.unit}" if key.unit == "GPU equivalents" else ""
+
+
+def _unknown(entry: Entry, block: Block, place: Place) -> None:
+    shown = join(place.shown, entry.name)
+    place.source.error(entry.line, shown, f"unknown key{suggestion(entry.name, block.known)}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Say which known name comes nearest, or where the name belongs."""
+    from difflib import get_close_matches
+
+    if near := get_close_matches(name, sorted(known), 1, 0.6):
+        return f"; did you mean {near[0]}?"
+    homes = [section for section, names in _homes().items() if name in names]
+    if homes:
+        return "; it belongs in " + " or ".join(homes)
+    return "; expected one of " + ", ".join(sorted(known)[:8]) + ", …" if known else ""
+
+
+@cache
+def _homes() -> dict[str, frozenset[str]]:
+    homes = {"defaults, a group or an override": frozenset(limits_blocks()["defaults"].spellings)}
+    homes["a group's aggregate"] = frozenset(key.name for key in AGGREGATE)
+    for name, keys in HOST_SECTIONS.items():
+        homes[name] = frozenset(key.name for key in keys)
+    return homes

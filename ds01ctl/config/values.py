@@ -1,0 +1,256 @@
+"""What each kind of key accepts, and what it becomes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ds01ctl.config.nodes import is_null, is_plain
+from ds01ctl.core.policy import canonical
+from ds01ctl.core.quantity import parse_duration, parse_percent, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from fractions import Fraction
+
+    from ds01ctl.config.nodes import Node
+    from ds01ctl.core.key import Key
+
+_NUMBER = re.compile(r"[+-]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_YES = {"true", "yes", "on"}
+_NO = {"false", "no", "off"}
+_HUNDRED_YEARS_S = 100 * 366 * 86400
+_SMALLEST_SIZE = 1 << 20
+UNIT_SECONDS = {"hours": 3600, "minutes": 60, "seconds": 1}
+LISTS = {"texts", "logins", "paths", "hosts", "choices"}
+EXPECTED = {
+    "bool": "true or false",
+    "count": "a whole number",
+    "number": "a number",
+    "fraction": "a number from 0 to 1",
+    "percent": "a number from 0 to 100",
+    "hours": "a number of hours",
+    "minutes": "a number of minutes",
+    "seconds": "a number of seconds",
+    "size": "a size with its unit, such as 32g",
+    "host_size": "a size with its unit, such as 96G, or 80% of the host's memory",
+    "cpu_quota": "a percentage such as 400%, which is four cores",
+    "text": "a word",
+    "path": "an absolute path",
+    "texts": "a list of words",
+    "logins": "a list of logins",
+    "paths": "a list of absolute paths",
+    "hosts": "a list of addresses such as unix:///run/docker.sock",
+    "any": "anything",
+}
+
+
+class WrongValueError(ValueError):
+    """A value is wrong; the message says how."""
+
+
+def expected(key: Key) -> str:
+    """Say what a key accepts, for messages and the reference."""
+    if key.kind in {"choice", "choices"}:
+        words = ", ".join(key.choices)
+        what = f"one of {words}" if key.kind == "choice" else f"a list of any of {words}"
+    else:
+        what = EXPECTED[key.kind]
+    above = " above 0" if key.positive and key.kind != "cpu_quota" else ""
+    return f"{what}{above}" + (f", or null: {key.null}" if key.null else "")
+
+
+def read_value(key: Key, node: Node) -> Any:
+    """Read the value of a key. Raises ValueError with what is wrong and what is expected."""
+    if is_null(node):
+        return _null(key)
+    try:
+        value = READERS[key.kind](key, node)
+    except WrongValueError as error:
+        raise ValueError(f"{error}; expected {expected(key)}") from None
+    except ValueError:
+        raise ValueError(f"{_shown(node)}; expected {expected(key)}") from None
+    if key.positive and not isinstance(value, (str, tuple)) and value is not None and value <= 0:
+        raise ValueError(f"{_shown(node)}; expected {expected(key)}")
+    return value
+
+
+def read_old_duration(key: Key, node: Node) -> int | float | None:
+    """Read the value of a key's old name, which carries its unit. Raises ValueError."""
+    if is_null(node):
+        value = _null(key)
+        return value if value is None else float(value)
+    text = _text(node).strip()
+    if _NUMBER.fullmatch(text) and not (key.old.endswith("_seconds") and is_plain(node)):
+        meant = f"write {key.name}: {text} if it means {key.kind}"
+        raise ValueError(f"{text} has no unit; {meant}")
+    return _checked_duration(key, node, text)
+
+
+def _checked_duration(key: Key, node: Node, text: str) -> int | float:
+    try:
+        seconds = parse_duration(f"{text}s" if _NUMBER.fullmatch(text) else text)
+    except ValueError:
+        raise ValueError(f"{_shown(node)}; expected a duration such as 24h or 90m") from None
+    if seconds > _HUNDRED_YEARS_S or (key.positive and seconds == 0):
+        raise ValueError(f"{_shown(node)}; expected {expected(key)}")
+    return _tidy(seconds / UNIT_SECONDS[key.kind])
+
+
+def _null(key: Key) -> Any:
+    if key.kind in LISTS:
+        return ()
+    if not key.null:
+        raise ValueError(f"is null; expected {expected(key)}")
+    return None
+
+
+def _tidy(number: Fraction) -> int | float:
+    return int(number) if number.denominator == 1 else float(number)
+
+
+def _shown(node: Node) -> str:
+    if node.id != "scalar":
+        return "is a list" if node.id == "sequence" else "is a map"
+    return f"is {node.value[:60]!r}"
+
+
+def _text(node: Node) -> str:
+    if node.id != "scalar":
+        raise ValueError
+    return str(node.value)
+
+
+def _bool(_key: Key, node: Node) -> bool:
+    word = _text(node).lower()
+    if not is_plain(node) or word not in _YES | _NO:
+        raise ValueError
+    return word in _YES
+
+
+def _number(_key: Key, node: Node) -> int | float:
+    text = _text(node)
+    if not is_plain(node) or not _NUMBER.fullmatch(text) or len(text) > 30:
+        raise ValueError
+    number = float(text)
+    if not 0 <= number < 1e18:
+        raise ValueError
+    return int(text) if text.lstrip("+").replace("_", "").isdecimal() else number
+
+
+def _count(key: Key, node: Node) -> int:
+    number = _number(key, node)
+    if not isinstance(number, int):
+        raise ValueError  # noqa: TRY004 -- the file's type is wrong, not the program's
+    return number
+
+
+def _up_to(highest: float) -> Callable[[Key, Node], int | float]:
+    def read(key: Key, node: Node) -> int | float:
+        number = _number(key, node)
+        if number > highest:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _size(_key: Key, node: Node) -> int | None:
+    text = _text(node)
+    size = parse_size(text) if text[:1].isdigit() else None
+    if size is None:
+        raise ValueError
+    if size < _SMALLEST_SIZE:
+        raise WrongValueError(f"is {size} bytes, too small to be meant")
+    return size
+
+
+def _host_size(key: Key, node: Node) -> int | str | None:
+    text = _text(node).strip()
+    if text.endswith("%"):
+        if parse_percent(text) > 100:
+            raise ValueError
+        return text
+    return None if text.lower() in {"infinity", "max"} else _size(key, node)
+
+
+def _cpu_quota(_key: Key, node: Node) -> int | float | None:
+    text = _text(node).strip()
+    return None if text.lower() == "infinity" else parse_percent(text)
+
+
+def _word(_key: Key, node: Node) -> str:
+    text = _text(node)
+    if not text.strip() or not text.isprintable():
+        raise ValueError
+    return text
+
+
+def _path(key: Key, node: Node) -> str:
+    text = _word(key, node)
+    if not text.startswith("/"):
+        raise ValueError
+    return text
+
+
+def _host(key: Key, node: Node) -> str:
+    text = _word(key, node)
+    if not re.fullmatch(r"unix:///\S+|(tcp|http|https|ssh)://\S+", text):
+        raise ValueError
+    return text
+
+
+def login(_key: Key | None, node: Node) -> str:
+    """Read a login, digits included. Raises ValueError."""
+    text = _text(node)
+    check_login(text)
+    return text
+
+
+def check_login(text: str) -> None:
+    """Refuse what cannot be a login, or would have an empty slice name. Raises ValueError."""
+    if not re.fullmatch(r"[^\s:/,#]+", text) or not text.isprintable() or not canonical(text):
+        raise WrongValueError(f"{text[:60]!r} is not a login")
+
+
+def _choice(key: Key, node: Node) -> str:
+    if (text := _text(node)) not in key.choices:
+        raise ValueError
+    return text
+
+
+def _list_of(read: Callable[[Key, Node], str]) -> Callable[[Key, Node], tuple[str, ...]]:
+    def read_list(key: Key, node: Node) -> tuple[str, ...]:
+        if node.id != "sequence":
+            raise ValueError
+        return tuple(read(key, item) for item in node.value)
+
+    return read_list
+
+
+def _any(_key: Key, node: Node) -> str | None:
+    return str(node.value) if node.id == "scalar" else None
+
+
+READERS: dict[str, Callable[[Key, Node], Any]] = {
+    "bool": _bool,
+    "count": _count,
+    "number": _number,
+    "fraction": _up_to(1),
+    "percent": _up_to(100),
+    "hours": _up_to(_HUNDRED_YEARS_S / 3600),
+    "minutes": _up_to(_HUNDRED_YEARS_S / 60),
+    "seconds": _up_to(_HUNDRED_YEARS_S),
+    "size": _size,
+    "host_size": _host_size,
+    "cpu_quota": _cpu_quota,
+    "text": _word,
+    "path": _path,
+    "choice": _choice,
+    "texts": _list_of(_word),
+    "logins": _list_of(login),
+    "paths": _list_of(_path),
+    "hosts": _list_of(_host),
+    "choices": _list_of(_choice),
+    "any": _any,
+}

@@ -1,0 +1,362 @@
+"""The rules of `detect`: from a workload, an owner or a GPU to findings with their evidence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ds01ctl.core.allocation import allocated_gpus, over_quota
+from ds01ctl.core.cgroup_path import is_below
+from ds01ctl.core.plan import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from ds01ctl.core.model import Gpu, GpuUse, Process, Snapshot
+    from ds01ctl.core.plan import Severity
+    from ds01ctl.core.policy import Policy
+    from ds01ctl.core.workloads import Workload
+
+KINDS = (
+    "unmanaged-container",
+    "host-gpu-process",
+    "gpu-mismatch",
+    "over-gpu-quota",
+    "outside-slice",
+    "privileged-gpu-container",
+    "ghost-gpu-memory",
+    "zombie-gpu-process",
+    "unattributed",
+    "gpu-unhealthy",
+    "mig-without-instances",
+)
+"""Every kind of finding, in the order of the documentation."""
+
+_QUIET = {"infrastructure", "system"}
+_LONG_ID = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
+
+
+def short(text: str) -> str:
+    """Cut container ids to the twelve digits that people use."""
+    return _LONG_ID.sub(r"\1…", text)
+
+
+def of_workload(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
+    """Find what is wrong with one workload; infrastructure and the system's own are left alone."""
+    for process in workload.processes:
+        if process.state in {"Z", "X"}:
+            yield _zombie(process, workload, snapshot)
+    if workload.verdict in _QUIET:
+        return
+    if workload.verdict == "unmanaged":
+        yield _unmanaged(workload, snapshot)
+    if workload.uses and (workload.owner.login is None or workload.place is None):
+        yield _finding("unattributed", "warning", workload, snapshot, (workload.why,))
+    if workload.container:
+        yield from _of_container(workload, snapshot, policy)
+
+
+def _unmanaged(workload: Workload, snapshot: Snapshot) -> Finding:
+    kind = "host-gpu-process" if workload.kind == "host-process" else "unmanaged-container"
+    severity: Severity = "warning" if workload.has_gpu else "info"
+    evidence = (workload.why, *workload.evidence, *_gpu_evidence(workload, snapshot))
+    return _finding(kind, severity, workload, snapshot, evidence)
+
+
+def _gpu_evidence(workload: Workload, snapshot: Snapshot) -> Iterator[str]:
+    if workload.access:
+        yield from workload.access.evidence
+    elif workload.container:
+        yield "its GPU access is not known: it could not be inspected"
+    if workload.uses:
+        yield "uses " + ", ".join(sorted({gpu_name(use, snapshot) for use in workload.uses}))
+
+
+def _of_container(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
+    container = workload.container
+    if container is None:
+        return
+    if container.config and container.config.privileged and container.is_live and snapshot.gpus:
+        text = "privileged: every GPU and every device node of the host is open to it"
+        yield _finding("privileged-gpu-container", "warning", workload, snapshot, (text,))
+    yield from _mismatch(workload, snapshot)
+    yield from _outside(workload, snapshot, policy)
+
+
+def _outside(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
+    """Compare the real cgroup, whatever inspect says, with the slice that carries the limits."""
+    container = workload.container
+    slice_name = str(policy.value("platform.slice"))
+    if not policy.value("enforcement.aggregate_limits") or not container or not container.cgroup:
+        return
+    if is_below(container.cgroup, slice_name):
+        return
+    text = f"its real cgroup is {short(container.cgroup)}, not below {slice_name}"
+    bound = f"the limits of {workload.owner.login or 'its owner'} do not bind it"
+    severity: Severity = "warning" if workload.has_gpu else "info"
+    yield _finding("outside-slice", severity, workload, snapshot, (text, bound))
+
+
+def _mismatch(workload: Workload, snapshot: Snapshot) -> Iterator[Finding]:
+    """Compare what it uses with what it was given, where both are known."""
+    allocated = allocated_gpus(workload, snapshot)
+    if allocated is None:
+        return
+    given, source = allocated
+    strange = [
+        use for use in workload.uses if use.gpu_uuid not in given and use.mig_uuid not in given
+    ]
+    if strange:
+        names = ", ".join(sorted({gpu_name(use, snapshot) for use in strange}))
+        evidence = (f"uses {names}", f"was given {_names(given, snapshot)} ({source})")
+        yield _finding("gpu-mismatch", "warning", workload, snapshot, evidence)
+
+
+def _names(uuids: frozenset[str], snapshot: Snapshot) -> str:
+    by_uuid = {gpu.uuid: f"GPU {gpu.index}" for gpu in snapshot.gpus}
+    return ", ".join(sorted(by_uuid.get(uuid, uuid) for uuid in uuids)) or "no GPU"
+
+
+def _zombie(process: Process, workload: Workload, snapshot: Snapshot) -> Finding:
+    text = f"pid {process.pid} is dead (state {process.state}) but its GPU memory is not free"
+    cure = f"its parent, pid {process.ppid}, has not reaped it"
+    return _finding("zombie-gpu-process", "warning", workload, snapshot, (text, cure), process)
+
+
+def of_owners(
+    inventory: Sequence[Workload], snapshot: Snapshot, policy: Policy, now: datetime
+) -> Iterator[Finding]:
+    """Find the users who hold more than the policy gives them."""
+    for excess in over_quota(inventory, snapshot, policy, now):
+        subject = {
+            "type": "user",
+            "user": excess.user,
+            "resource": excess.resource,
+            "held": excess.held,
+            "limit": excess.limit,
+            "containers": list(excess.containers),
+        }
+        key = ("over-gpu-quota", excess.user, excess.resource)
+        yield Finding("over-gpu-quota", "warning", excess.user, subject, excess.evidence, key)
+
+
+def of_gpus(snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
+    """Find what is wrong with the GPUs themselves."""
+    if snapshot.driver.error and snapshot.driver.error != "LIBRARY_NOT_FOUND":
+        yield _driver(snapshot)
+    for gpu in snapshot.gpus:
+        if gpu.health != "ok":
+            evidence = (f"GPU {gpu.index} {gpu.health}: {gpu.error or 'no reason given'}",)
+            yield _gpu_finding("gpu-unhealthy", "critical", gpu, evidence)
+        elif gpu.mig_mode and not gpu.mig_devices:
+            text = f"GPU {gpu.index} has MIG on and no instance: no CUDA program can use it"
+            yield _gpu_finding("mig-without-instances", "warning", gpu, (text,))
+        yield from _ghost(gpu, snapshot, policy)
+        yield from _dead(gpu, snapshot)
+
+
+def _driver(snapshot: Snapshot) -> Finding:
+    error = str(snapshot.driver.error)
+    text = f"NVML: {error}"
+    if error == "LIB_RM_VERSION_MISMATCH":
+        text += ": the driver was upgraded and its old kernel module still runs; reboot"
+    subject = {"type": "driver", "error": error, "version": snapshot.driver.version}
+    return Finding("gpu-unhealthy", "critical", None, subject, (text,), ("gpu-unhealthy", error))
+
+
+def _ghost(gpu: Gpu, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
+    """Find memory that no process explains; where a process's share is unknown nothing is said."""
+    missing = unexplained_bytes(gpu, snapshot)
+    if missing is None or missing < int(policy.value("detect.ghost_memory_mib")) << 20:
+        return
+    holders = snapshot.device_holders.get(gpu.uuid)
+    evidence = [f"GPU {gpu.index} has {missing >> 20} MiB in use that no process explains"]
+    if holders is None:
+        evidence.append("who has its device node open was not visible; run as root to see")
+    elif holders:
+        evidence += [f"open by pid {pid}{_who(pid, snapshot)}" for pid in holders]
+    else:
+        evidence.append("nobody has its device node open: the driver holds it; reset the GPU")
+    extra: dict[str, Any] = {"unexplained_bytes": missing, "holders": list(holders or ())}
+    yield _gpu_finding("ghost-gpu-memory", "warning", gpu, evidence, extra)
+
+
+def unexplained_bytes(gpu: Gpu, snapshot: Snapshot) -> int | None:
+    """Compute used memory that no listed process accounts for; None where that can't be known."""
+    if gpu.memory_used_bytes is None or not gpu.processes_known or gpu.mig_mode:
+        return None
+    explained = 0
+    for use in (*snapshot.uses, *snapshot.dead):
+        if use.gpu_uuid == gpu.uuid:
+            if use.memory_bytes is None:
+                return None
+            explained += use.memory_bytes
+    return max(gpu.memory_used_bytes - explained, 0)
+
+
+def _dead(gpu: Gpu, snapshot: Snapshot) -> Iterator[Finding]:
+    for use in snapshot.dead:
+        if use.gpu_uuid == gpu.uuid:
+            size = (
+                "an unknown amount" if use.memory_bytes is None else f"{use.memory_bytes >> 20} MiB"
+            )
+            text = f"pid {use.pid} holds {size} on GPU {gpu.index}, and no such process exists"
+            extra: dict[str, Any] = {
+                "pid": use.pid,
+                "unexplained_bytes": use.memory_bytes,
+                "holders": [],
+            }
+            yield _gpu_finding("ghost-gpu-memory", "warning", gpu, [text], extra, str(use.pid))
+
+
+def _who(pid: int, snapshot: Snapshot) -> str:
+    process = snapshot.processes.get(pid)
+    if process is None:
+        return ""
+    return f" ({process.comm}, {snapshot.users.get(process.uid, process.uid)})"
+
+
+# --- building a finding -------------------------------------------------------------------------
+
+
+def _gpu_finding(
+    kind: str,
+    severity: Severity,
+    gpu: Gpu,
+    evidence: Sequence[str],
+    extra: dict[str, Any] | None = None,
+    *more_key: str,
+) -> Finding:
+    subject = {"type": "gpu", "index": gpu.index, "uuid": gpu.uuid, "name": gpu.name}
+    return Finding(
+        kind,
+        severity,
+        None,
+        {**subject, **(extra or {})},
+        tuple(evidence),
+        (kind, gpu.uuid, *more_key),
+    )
+
+
+def _finding(
+    kind: str,
+    severity: Severity,
+    workload: Workload,
+    snapshot: Snapshot,
+    evidence: Sequence[str],
+    process: Process | None = None,
+) -> Finding:
+    owner = f"owner by {workload.owner.rule} ({workload.owner.confidence})"
+    named = (
+        f"{owner}: {text}" if not index else text
+        for index, text in enumerate(workload.owner.evidence)
+    )
+    return Finding(
+        kind,
+        severity,
+        workload.owner.login,
+        subject_of(workload, snapshot, process),
+        (*evidence, *named),
+        (kind, *identity(workload, snapshot, process)),
+        since=process.started_at if process else workload.since,
+    )
+
+
+def identity(
+    workload: Workload, snapshot: Snapshot, process: Process | None = None
+) -> tuple[str, ...]:
+    """Identify a workload across runs: a restart or a reused pid is another one."""
+    container = workload.container
+    if process is None and container:
+        started = container.started_at.isoformat() if container.started_at else ""
+        return "container", container.engine, container.id, started
+    if process is None and workload.place and workload.place.home == "container":
+        return "container", workload.place.runtime, workload.place.id or "", ""
+    process = process or next(iter(workload.processes), None)
+    if process is None:
+        return "process", snapshot.boot_id, str(workload.uses[0].pid), ""
+    return "process", snapshot.boot_id, str(process.pid), str(process.start_ticks)
+
+
+def subject_of(
+    workload: Workload, snapshot: Snapshot, process: Process | None = None
+) -> dict[str, Any]:
+    """Describe what a finding or an inventory row is about."""
+    about = _process_subject if process or workload.kind == "host-process" else _container_subject
+    return {
+        **about(workload, process or next(iter(workload.processes), None)),
+        "owner": {
+            "login": workload.owner.login,
+            "uid": workload.owner.uid,
+            "rule": workload.owner.rule,
+            "confidence": workload.owner.confidence,
+            "corroborated": workload.owner.corroborated,
+        },
+        "gpus": [gpu_use(use, snapshot) for use in workload.uses],
+    }
+
+
+def _container_subject(workload: Workload, _process: Process | None) -> dict[str, Any]:
+    container, place, access = workload.container, workload.place, workload.access
+    started = container and (container.started_at or container.created_at)
+    return {
+        "type": "container",
+        "engine": container.engine if container else None,
+        "id": container.id if container else (place.id if place else None),
+        "name": container.name if container else None,
+        "image": container.image if container else None,
+        "state": container.state if container else None,
+        "container_kind": workload.kind,
+        "runtime": place.runtime if place else None,
+        "cgroup": container.cgroup if container else None,
+        "inner_id": place.inner_id if place else None,
+        "started_at": started,
+        "gpu_access": list(access.forms) if access else None,
+        "gpu_uuids": sorted(access.gpu_uuids) if access and access.gpu_uuids is not None else None,
+        "pids": [process.pid for process in workload.processes],
+    }
+
+
+def _process_subject(workload: Workload, process: Process | None) -> dict[str, Any]:
+    place = workload.place
+    return {
+        "type": "process",
+        "pid": process.pid if process else workload.uses[0].pid,
+        "start_ticks": process.start_ticks if process else None,
+        "uid": process.uid if process else None,
+        "name": process.comm if process else None,
+        "exe": process.exe if process else None,
+        "cmdline": process.cmdline if process else None,
+        "cgroup": process.cgroup if process else None,
+        "place": place.runtime if place else None,
+        "unit": place.id if place else None,
+        "container_pid": process.container_pid if process else None,
+        "started_at": process.started_at if process else None,
+    }
+
+
+def gpu_use(use: GpuUse, snapshot: Snapshot) -> dict[str, Any]:
+    """Describe one process's use of one GPU; memory that is not known is null."""
+    index = next((gpu.index for gpu in snapshot.gpus if gpu.uuid == use.gpu_uuid), None)
+    return {
+        "pid": use.pid,
+        "index": index,
+        "uuid": use.gpu_uuid,
+        "mig_uuid": use.mig_uuid,
+        "gpu_instance": use.gpu_instance,
+        "compute_instance": use.compute_instance,
+        "type": use.type,
+        "memory_bytes": use.memory_bytes,
+    }
+
+
+def gpu_name(use: GpuUse, snapshot: Snapshot) -> str:
+    """Name a GPU or MIG instance as an admin would: ``GPU 0``, ``GPU 1 MIG 1g.5gb (GI 7)``."""
+    gpu = next((gpu for gpu in snapshot.gpus if gpu.uuid == use.gpu_uuid), None)
+    name = f"GPU {gpu.index}" if gpu else use.gpu_uuid
+    if use.mig_uuid or use.gpu_instance is not None:
+        devices = gpu.mig_devices if gpu else ()
+        profile = next((d.profile for d in devices if d.uuid == use.mig_uuid and d.profile), "")
+        name += f" MIG {profile}".rstrip() + f" (GI {use.gpu_instance})"
+    return name

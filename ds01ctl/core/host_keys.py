@@ -1,0 +1,182 @@
+"""The other half of the table of policy keys: what holds for the whole host.
+
+A new section is a new entry in HOST_SECTIONS.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ds01ctl.core.key import Key, declared
+from ds01ctl.core.keys import POLICIES
+from ds01ctl.core.programs import SYSTEM_EXECUTABLES
+
+TOP: tuple[Key, ...] = (
+    Key("default_group", "text", "The group of a user whom no file names.", "student"),
+    Key(
+        "require",
+        "choices",
+        "Sources that must be there; without one a run counts as partial.",
+        (),
+        choices=("nvml", "docker"),
+    ),
+    *declared("advanced", "wizard"),
+)
+
+HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
+    "enforcement": (
+        Key(
+            "aggregate_limits",
+            "bool",
+            "Whether the aggregate limits are put on the slices.",
+            default=True,
+        ),
+        Key(
+            "cgroup_driver",
+            "choice",
+            "The cgroup driver that Docker must have.",
+            "systemd",
+            choices=("systemd", "cgroupfs"),
+        ),
+    ),
+    "gpu_allocation": declared(
+        "mig_instances_per_gpu",
+        "slots_per_gpu",
+        "strategy",
+        "allocation_method",
+        "enable_mig",
+        "mig_strategy",
+        "mig_profile",
+        "mig_gpus",
+        "respect_reservations",
+    ),
+    "policies": POLICIES,
+    "monitoring": (
+        Key(
+            "infrastructure_containers",
+            "texts",
+            "Names, or beginnings of names, of containers that are not users' work.",
+            (),
+            example=(
+                "ds01-prometheus",
+                "ds01-grafana",
+                "ds01-alertmanager",
+                "ds01-dcgm-exporter",
+                "ds01-node-exporter",
+                "ds01-cadvisor",
+            ),
+        ),
+        Key(
+            "infrastructure_label",
+            "text",
+            "The label that marks such a container.",
+            "ds01.protected",
+        ),
+    ),
+    "bare_metal_access": (
+        Key(
+            "exempt_users",
+            "logins",
+            "Users who may always use the GPUs without a container.",
+            (),
+            example=("labadmin",),
+        ),
+        Key("admin_group", "text", "The group that may give others leave.", "ds01-admin"),
+        Key(
+            "default_grant_duration_h",
+            "hours",
+            "How long such leave lasts.",
+            24,
+            null="for ever",
+            old="default_grant_duration",
+        ),
+        Key("state_dir", "path", "Where the grants lie.", "/var/lib/ds01/bare-metal-grants"),
+    ),
+    "access_control": (
+        Key(
+            "admin_users",
+            "logins",
+            "Users on whom the docker wrapper sets no limits.",
+            (),
+            example=("labadmin",),
+        ),
+        Key("admin_group", "text", "The group on which it sets none.", "ds01-admin"),
+    ),
+    "access_control.wrapper": (
+        Key(
+            "enforcement_mode",
+            "choice",
+            "Read by the docker wrapper.",
+            "full",
+            choices=("disabled", "monitoring", "full"),
+        ),
+        Key("debug_level", "count", "Read by the docker wrapper: 0 to 2.", 0),
+        Key(
+            "unknown_commands",
+            "choice",
+            "Read by the docker wrapper.",
+            "allow",
+            choices=("allow", "deny"),
+        ),
+    ),
+    "detect": (
+        Key("min_age_s", "seconds", "Younger processes and containers are new, not findings.", 60),
+        Key(
+            "scans",
+            "count",
+            "Recorded runs that must see a thing before it is a finding.",
+            2,
+            positive=True,
+        ),
+        Key(
+            "ghost_memory_mib",
+            "count",
+            "GPU memory that no process explains and that is left unremarked.",
+            512,
+            unit="MiB",
+        ),
+        Key(
+            "system_executables",
+            "paths",
+            "Programs of the system that may use a GPU as root.",
+            SYSTEM_EXECUTABLES,
+        ),
+    ),
+    "nvml": (
+        Key("timeout_s", "seconds", "Time for all answers of the driver.", 10, positive=True),
+    ),
+    "docker": (
+        Key(
+            "hosts",
+            "hosts",
+            "The container engines to ask; a path may hold * and ?.",
+            ("unix:///run/docker.sock",),
+        ),
+        Key("timeout_s", "seconds", "Time for one answer of an engine.", 10, positive=True),
+    ),
+    "users": (
+        Key("timeout_s", "seconds", "Time for all look-ups of user names.", 3, positive=True),
+        Key("home_dirs", "paths", "Folders whose entries are home folders.", ("/home",)),
+    ),
+    "platform": (
+        Key("slice", "text", "The slice that holds every container of the platform.", "ds01.slice"),
+    ),
+    "metrics": (
+        Key(
+            "textfile_dir",
+            "path",
+            "The textfile folder of the node exporter.",
+            "/var/lib/prometheus/node-exporter",
+        ),
+    ),
+    "events": (Key("path", "path", "The event log.", "/var/log/ds01/events.jsonl"),),
+}
+
+
+@cache
+def host_keys() -> dict[str, Key]:
+    """List the keys that hold for the whole host, by dotted name."""
+    named = {key.name: key for key in TOP}
+    for section, keys in HOST_SECTIONS.items():
+        named.update({f"{section}.{key.name}": key for key in keys})
+    return named

@@ -1,0 +1,209 @@
+"""The policy, and the one resolver of it: who has which limit, and where that was written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+
+from ds01ctl.core.host_keys import host_keys
+from ds01ctl.core.keys import user_keys
+
+T = TypeVar("T")
+_NEVER = datetime.max.replace(tzinfo=timezone.utc)
+
+
+class Origin(NamedTuple):
+    """Where a value was written, and by which rule it holds."""
+
+    file: str
+    """Beside the policy file; empty for what is built in."""
+    line: int | None
+    rule: str
+    """user override, inline override, group NAME, defaults, policies, built-in, …"""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place} ({self.rule})" if place else self.rule
+
+
+class Setting(NamedTuple):
+    """A key's value. No origin: set nowhere. None with an origin: null, which is no limit."""
+
+    key: str
+    value: Any
+    origin: Origin | None
+
+
+class Exemption(NamedTuple):
+    """Leave from a limit, or from a finding, until a time."""
+
+    username: str
+    category: str | None
+    exempt_from: tuple[str, ...]
+    reason: str | None
+    approved_by: str | None
+    expires_at: datetime | None
+    """Aware UTC; None: permanent."""
+    origin: Origin
+
+
+class Problem(NamedTuple):
+    """Something in a policy file that the admin should see."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.key, self.message) if part)
+
+
+Layer = Mapping[str, Setting]
+
+
+def canonical(login: str) -> str:
+    """Give the form of a login that slice names have; empty where nothing of it is usable.
+
+    No domain; all but letters, digits and ``:`` becomes ``_``, never ``-``, on which systemd
+    nests; past 32 characters the tail becomes four digits of the login's md5.
+    """
+    form = re.sub(r"[^a-zA-Z0-9:]+", "_", login.partition("@")[0]).strip("_")
+    if len(form) <= 32:
+        return form
+    from hashlib import md5
+
+    digest = md5(login.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
+    return f"{form[:27].rstrip('_')}_{digest[:4]}"
+
+
+def logins_by_form(logins: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Group logins by their canonical form; a form with two of them names nobody."""
+    forms: dict[str, set[str]] = {}
+    for login in logins:
+        forms.setdefault(canonical(login), set()).add(login)
+    return {form: tuple(sorted(names)) for form, names in forms.items()}
+
+
+@cache
+def _built_in() -> dict[str, Setting]:
+    origin = Origin("", None, "built-in")
+    keys = host_keys().items()
+    return {
+        name: Setting(name, key.default, origin) for name, key in keys if key.default is not None
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the admin wrote, and what holds where nothing was written."""
+
+    host: Layer = field(default_factory=dict)
+    """Settings for the whole host, by dotted name."""
+    defaults: Layer = field(default_factory=dict)
+    groups: Mapping[str, Layer] = field(default_factory=dict)
+    overrides: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
+    """By login; the stronger first."""
+    members: Mapping[str, Setting] = field(default_factory=dict)
+    """The group of each login that a file or list names."""
+    exemptions: tuple[Exemption, ...] = ()
+    bare_metal: Mapping[str, Origin] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    """What was read."""
+    warnings: tuple[Problem, ...] = ()
+    forms: Mapping[str, tuple[str, ...]] = field(init=False)
+    """Every login that is named, by canonical form."""
+
+    def __post_init__(self) -> None:
+        named = {row.username for row in self.exemptions}
+        logins = {*self.overrides, *self.members, *self.bare_metal, *named}
+        object.__setattr__(self, "forms", logins_by_form(logins))
+
+    @property
+    def roster(self) -> frozenset[str]:
+        """Collect every login that the policy names."""
+        return frozenset(login for logins in self.forms.values() for login in logins)
+
+    def setting(self, key: str) -> Setting:
+        """Look up a setting of the whole host. Raises KeyError for a name that is no setting."""
+        if key in self.host:
+            return self.host[key]
+        if key in host_keys() or key.startswith("container_types."):
+            return _built_in().get(key, Setting(key, None, None))
+        raise KeyError(key)
+
+    def value(self, key: str) -> Any:
+        """Look up the value of a setting of the whole host."""
+        return self.setting(key).value
+
+    def type_limit(self, container_type: str, key: str) -> Setting:
+        """Look up a limit of a container type; a type that has no entry counts as unknown."""
+        prefix = f"container_types.{container_type}."
+        if not any(name.startswith(prefix) for name in self.host):
+            prefix = "container_types.unknown."
+        return self.setting(prefix + key)
+
+    def group_of(self, login: str) -> Setting:
+        """Say which group a login is in; an override never changes it."""
+        return self._of(self.members, login) or self.setting("default_group")._replace(key="group")
+
+    def limit(self, login: str, key: str) -> Setting:
+        """Look up a user's limit: user override, then group, then defaults, key by key."""
+        settings = self.candidates(login, key)
+        return settings[0] if settings else Setting(key, None, None)
+
+    def candidates(self, login: str, key: str) -> tuple[Setting, ...]:
+        """List every setting that a user's limit could come from; the first one holds.
+
+        Raises KeyError for a name that is no limit.
+        """
+        if key not in user_keys():
+            raise KeyError(key)
+        layers = [*(self._of(self.overrides, login) or ()), self._group_layer(login), self.defaults]
+        found = [layer[key] for layer in layers if key in layer]
+        if key.startswith("policies."):
+            found.append(self.setting(key))
+        return tuple(setting for setting in found if setting.origin)
+
+    def exemption(self, login: str, what: str, now: datetime) -> Exemption | None:
+        """Find a user's longest unexpired exemption from something; now is aware."""
+        rows = self.exemptions_of(login)
+        valid = [row for row in rows if what in row.exempt_from and is_valid(row, now)]
+        return max(valid, key=lambda row: row.expires_at or _NEVER, default=None)
+
+    def exemptions_of(self, login: str) -> tuple[Exemption, ...]:
+        """List all exemptions of a user, expired ones too."""
+        rows: dict[str, tuple[Exemption, ...]] = {}
+        for row in self.exemptions:
+            rows[row.username] = (*rows.get(row.username, ()), row)
+        return self._of(rows, login) or ()
+
+    def bare_metal_exempt(self, login: str) -> Origin | None:
+        """Say where a user was given leave for ever to use the GPUs without a container."""
+        return self._of(self.bare_metal, login)
+
+    def _group_layer(self, login: str) -> Layer:
+        return self.groups.get(self.group_of(login).value) or {}
+
+    def _of(self, table: Mapping[str, T], login: str) -> T | None:
+        """Look a login up as written, then by its form, if that form is one person's only."""
+        if login in table:
+            return table[login]
+        form = canonical(login)
+        people = self.forms.get(form, ())
+        return table.get(people[0]) if form and len(people) == 1 else None
+
+
+def is_valid(exemption: Exemption, now: datetime) -> bool:
+    """Tell whether an exemption has not expired."""
+    return exemption.expires_at is None or now < exemption.expires_at
+
+
+def builtin_policy() -> Policy:
+    """Give the policy of a host without a policy file: built-in settings, and no limits."""
+    return Policy()

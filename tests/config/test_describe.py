@@ -1,0 +1,109 @@
+"""The schema, the example and the reference come from the table, and agree with the reader."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from ds01ctl.config import describe
+from ds01ctl.config.values import EXPECTED, READERS
+from ds01ctl.core.host_keys import HOST_SECTIONS, host_keys
+from ds01ctl.core.keys import CONTAINER_TYPE, LIMITS
+from ds01ctl.core.policy import builtin_policy
+from tests.config.sample import SAMPLE, load, problems_of
+
+
+def data_of(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def validator() -> jsonschema.Draft202012Validator:
+    schema = describe.schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_sample_is_valid() -> None:
+    validator().validate(data_of(SAMPLE))
+
+
+ACCEPTED = [
+    "defaults: {max_runtime: 24h, sigterm: 1}\n".replace(", sigterm: 1", ""),
+    "policies: {sigterm_grace_seconds: 45}",
+    "policies: {grace_period: 30m}",
+    "enforcement: {aggregate_limits: yes}",
+    "gpu_allocation:",
+    "groups: {a: {members: [1, b], aggregate: {memory_max: 80%, cpu_quota: infinity}}}",
+    "defaults: {max_cpus: unlimited, memory: 1.5g}",
+    "monitoring: {infrastructure_containers: }",
+    "require: [nvml]",
+]
+REFUSED = [
+    "foo: 1",
+    "defaults: {max_cpus: '3'}",
+    "defaults: {max_cpus: 0}",
+    "defaults: {max_runtime: 48}",
+    "defaults: {memory: 32x}",
+    "groups: {a: {aggregate: {cpu_quota: 9600}}}",
+    "require: [nvmll]",
+    "detect: {scans: 0}",
+    "policies: {high_demand_threshold: 2}",
+    "nvml: {timeout_s: null}",
+]
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_schema_and_reader_accept(tmp_path: Path, text: str) -> None:
+    validator().validate(data_of(text))
+    load(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_schema_and_reader_refuse(tmp_path: Path, text: str) -> None:
+    assert not validator().is_valid(data_of(text))
+    assert problems_of(tmp_path, text)
+
+
+def test_example_sets_nothing(tmp_path: Path) -> None:
+    policy = load(tmp_path, describe.example())
+    assert (policy.host, policy.defaults, policy.groups, policy.warnings) == ({}, {}, {}, ())
+
+
+def test_example_is_right_when_all_of_it_is_set(tmp_path: Path) -> None:
+    lines = describe.example().splitlines()
+    bare = [re.sub(r"^(\s*)# ( *\w+:)", r"\1\2", line) for line in lines]
+    policy = load(tmp_path, "\n".join(bare))
+    assert policy.warnings == ()
+    wanted = {name for name, key in host_keys().items() if key.effect}
+    assert wanted <= set(policy.host)
+    assert {key.name for key in LIMITS if key.effect} == set(policy.defaults)
+    assert policy.limit("x", "aggregate.gpu_limit").value == 2.0
+
+
+def test_reference_is_what_the_table_says() -> None:
+    page = Path(__file__).parents[2] / "docs/reference/policy.md"
+    assert page.read_text() == describe.reference(), (
+        "run: python -m ds01ctl.config.describe > docs/reference/policy.md"
+    )
+
+
+def test_every_kind_is_read_and_described() -> None:
+    kinds = {key.kind for keys in (*HOST_SECTIONS.values(), LIMITS, CONTAINER_TYPE) for key in keys}
+    assert kinds <= set(READERS)
+    assert kinds - {"choice", "choices"} <= set(EXPECTED)
+
+
+def test_built_in_values_pass_their_own_check(tmp_path: Path) -> None:
+    for name, key in host_keys().items():
+        if key.default is None:
+            continue
+        *sections, last = name.split(".")
+        text = f"{last}: {describe.shown_value(key._replace(example=None))}"
+        for section in reversed(sections):
+            text = f"{section}: {{{text}}}"
+        assert load(tmp_path, text).value(name) == builtin_policy().value(name)
