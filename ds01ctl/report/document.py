@@ -1,0 +1,87 @@
+"""The one JSON document that every command prints with ``--json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ds01ctl.core.plan import Finding, Result
+
+SCHEMA = "ds01ctl/v1"
+
+
+def of_result(result: Result) -> dict[str, Any]:
+    """Build the document of a command that ran."""
+    return {
+        "schema": SCHEMA,
+        "command": result.command,
+        "host": result.host,
+        "time": result.time,
+        "status": result.status,
+        "gaps": [
+            {"source": gap.source, "kind": gap.kind, "reason": gap.reason} for gap in result.gaps
+        ],
+        "findings": [_finding(finding, result.time) for finding in result.findings],
+        "actions": [
+            {
+                "kind": action.kind,
+                "target": action.target,
+                "reason": action.reason,
+                "outcome": action.outcome,
+                "error": action.error,
+            }
+            for action in result.actions
+        ],
+        "data": result.data,
+        "error": None,
+    }
+
+
+def of_error(
+    command: str, host: str, time: datetime, message: str, hint: str | None, exit_code: int
+) -> dict[str, Any]:
+    """Build the document of a command that could not run."""
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "host": host,
+        "time": time,
+        "status": "error",
+        "gaps": [],
+        "findings": [],
+        "actions": [],
+        "data": {},
+        "error": {"message": message, "hint": hint, "exit_code": exit_code},
+    }
+
+
+def _finding(finding: Finding, now: datetime) -> dict[str, Any]:
+    began = finding.since or finding.first_seen
+    return {
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "user": finding.user,
+        "subject": finding.subject,
+        "evidence": finding.evidence,
+        "first_seen": finding.first_seen,
+        "age_s": max(int((now - began).total_seconds()), 0) if began else None,
+        "new": finding.new,
+    }
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """Print a document: ASCII only, so that no value can reach a terminal as an escape."""
+    return json.dumps(document, default=_plain, indent=2)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no place in a document")

@@ -1,0 +1,168 @@
+"""Metrics for node_exporter's textfile collector, in the text exposition format 0.0.4.
+
+Printed here: importing prometheus-client costs 53 ms of CPU, more than the rest of such a run,
+and its ``write_to_textfile`` does not fsync. No timestamps: node_exporter refuses them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from ds01ctl.core.model import Gap, GapKind, Health
+from ds01ctl.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from ds01ctl.core.plan import Finding
+
+SOURCES = ("nvml", "docker", "processes", "users", "policy", "state", "events", "metrics")
+LABEL_LENGTH = 100
+"""Characters: a user may be what a container's label claims, and labels may be 4 KiB long."""
+
+
+class Sample(NamedTuple):
+    """One series and its value."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+class Family(NamedTuple):
+    """A metric with all its series; a name belongs to one file, and has one help text."""
+
+    name: str
+    type: Literal["gauge", "counter"]
+    help: str
+    samples: tuple[Sample, ...]
+
+
+def render(families: Iterable[Family]) -> str:
+    """Render families and their series sorted, so that equal readings give equal files."""
+    ordered = sorted(families, key=lambda family: family.name)
+    return "".join(_family(family) for family in ordered if family.samples)
+
+
+def write(path: Path, families: Iterable[Family]) -> tuple[Gap, ...]:
+    """Replace a ``.prom`` file, mode 0644; a gap where that cannot be done."""
+    if not path.parent.is_dir():
+        reason = f"{path.parent}: no such directory; is node_exporter installed?"
+        return (Gap("metrics", "absent", reason),)
+    try:
+        write_atomic(path, render(families), mode=0o644)
+    except OSError as error:
+        kind: GapKind = "denied" if isinstance(error, PermissionError) else "failed"
+        return (Gap("metrics", kind, f"{path}: {error.strerror or error}"),)
+    return ()
+
+
+def detect_metrics(
+    findings: Sequence[Finding],
+    gpu_health: Sequence[Health] | None,
+    gaps: Sequence[Gap],
+    kinds: Sequence[str],
+) -> tuple[Family, ...]:
+    """Count confirmed findings, GPUs and gaps.
+
+    Every kind has a series with user="" at least, so that an alert resolves to 0 instead of
+    going blind. ``gpu_health`` is None when NVML did not answer: then no GPU is counted.
+    """
+    found = Counter((f.kind, _short(f.user or "")) for f in findings if not f.new)
+    users = {"", *(user for _, user in found)}
+    states = Counter(gpu_health or ())
+    missing = Counter((gap.source, gap.kind) for gap in gaps)
+    sources = {*SOURCES, *(gap.source for gap in gaps)}
+    return (
+        Family(
+            "ds01_detect_findings",
+            "gauge",
+            "Confirmed findings of the last run of detect, by kind and owner.",
+            tuple(
+                Sample({"kind": kind, "user": user}, found[kind, user])
+                for kind in {*kinds, *(kind for kind, _ in found)}
+                for user in users
+            ),
+        ),
+        Family(
+            "ds01_detect_gpus",
+            "gauge",
+            "GPUs by state, as NVML told; no series while NVML does not answer.",
+            ()
+            if gpu_health is None
+            else tuple(Sample({"state": state}, states[state]) for state in get_args(Health)),
+        ),
+        Family(
+            "ds01_detect_gaps",
+            "gauge",
+            "Readings that the last run of detect lacked, by source and kind of gap.",
+            tuple(
+                Sample({"source": source, "kind": kind}, missing[source, kind])
+                for source in sources
+                for kind in get_args(GapKind)
+            ),
+        ),
+    )
+
+
+def job_metrics(
+    job: str, finished_at: datetime, duration_s: float, last_success: datetime | None
+) -> tuple[Family, ...]:
+    """Tell when a job ran, for how long, and when it last succeeded; every job's file has these.
+
+    ``last_success`` is this run's end only if it succeeded, else what it was; None: never.
+    """
+    labels = {"job": job}
+    success = () if last_success is None else (Sample(labels, last_success.timestamp()),)
+    return (
+        Family(
+            "ds01_job_last_run_timestamp_seconds",
+            "gauge",
+            "When the job last ran to its end, successful or not.",
+            (Sample(labels, finished_at.timestamp()),),
+        ),
+        Family(
+            "ds01_job_last_success_timestamp_seconds",
+            "gauge",
+            "When the job last ran with every source answering.",
+            success,
+        ),
+        Family(
+            "ds01_job_duration_seconds",
+            "gauge",
+            "How long the job's last run took.",
+            (Sample(labels, duration_s),),
+        ),
+    )
+
+
+def _family(family: Family) -> str:
+    text = family.help.replace("\\", r"\\").replace("\n", r"\n")
+    series = sorted(f"{family.name}{_labels(s.labels)} {_value(s.value)}" for s in family.samples)
+    head = [f"# HELP {family.name} {text}", f"# TYPE {family.name} {family.type}"]
+    return "\n".join([*head, *series, ""])
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escape(labels[name])}"' for name in sorted(labels)) + "}"
+
+
+def _escape(value: str) -> str:
+    # what is not UTF-8 came from a host's file name and would make the file unreadable
+    valid = value.encode(errors="replace").decode()
+    return valid.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _value(value: float) -> str:
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return "NaN" if math.isnan(value) else repr(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LABEL_LENGTH else text[:LABEL_LENGTH] + "…"

@@ -1,0 +1,54 @@
+"""Make foreign text harmless, and numbers readable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+# what would reorder or hide the text around it on a terminal
+_INVISIBLE = {0x200B, 0x200E, 0x200F, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_ESCAPES = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0), *_INVISIBLE, 0x2028, 0x2029)
+}
+
+
+def clean(text: object, limit: int = 200) -> str:
+    """Show control characters instead of obeying them, and cut long text."""
+    shown = str(text).translate(_ESCAPES)
+    # a lone surrogate, from undecodable bytes, can't be printed
+    shown = shown.encode("utf-8", "backslashreplace").decode("utf-8")
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def age(span: timedelta | None) -> str:
+    """Show a time span by its largest unit: ``45s``, ``12m``, ``3h``, ``5d``."""
+    if span is None:
+        return "?"
+    seconds = max(int(span.total_seconds()), 0)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def memory(size: int | None) -> str:
+    """Show bytes in MiB or GiB; unknown is ``?``, never 0."""
+    if size is None:
+        return "?"
+    mib = size / (1 << 20)
+    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align rows of text into plain lines, two spaces between columns."""
+    if not rows:
+        return []
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,359 @@
+"""Reading the event log: every form it takes on disk, and what is asked of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from ds01ctl.commands import reading_events as command
+from ds01ctl.commands.reading_events import Query, as_json
+from ds01ctl.errors import Ds01Error, UsageError
+from ds01ctl.eventlog import Wanted, follow, parse_since, read_record, select
+from ds01ctl.loglines import BLOCK, end_of
+from ds01ctl.report.events import Event, append, line
+from ds01ctl.report.events_text import malformed_note, rows
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+
+
+def at(minutes):
+    return NOON + timedelta(minutes=minutes)
+
+
+def event(minutes, kind="a.b", user="alice", **details):
+    return line(Event(kind, user, "test", {"n": minutes, **details}), at(minutes))
+
+
+def numbers(log, **wanted):
+    return [record.details["n"] for record in select(log, Wanted(**wanted)).records]
+
+
+def put(path, data, *, minutes=0):
+    """Write a file that was last written so many minutes after noon."""
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    os.utime(path, (at(minutes).timestamp(),) * 2)
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "events.jsonl"
+
+
+@pytest.fixture
+def filled(log):
+    data = [
+        event(0, "detection.container_discovered"),
+        event(1, "detection.container_exited", "bob"),
+        event(2, "health.check", None),
+        event(3, "detection.container_exited"),
+    ]
+    put(log, b"".join(data), minutes=3)
+    return log
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, [0, 1, 2, 3]),
+        ({"since": at(2)}, [2, 3]),
+        ({"since": at(60)}, []),
+        ({"user": "alice"}, [0, 3]),
+        ({"types": ("detection.*",)}, [0, 1, 3]),
+        ({"types": ("health.check", "*_discovered")}, [0, 2]),
+        ({"types": ("detection",)}, []),
+        ({"limit": 2}, [2, 3]),
+        ({"limit": 1, "user": "bob"}, [1]),
+        ({"limit": 5, "since": at(1), "user": "alice", "types": ("*.container_*",)}, [3]),
+    ],
+)
+def test_select(filled, wanted, expected):
+    assert numbers(filled, **wanted) == expected
+
+
+def test_no_log_is_no_events(log):
+    found = select(log, Wanted())
+    assert (found.records, found.malformed) == ((), 0)
+    assert select(log.parent / "none/events.jsonl", Wanted()).records == ()
+
+
+def test_rotated_siblings_of_every_form(log):
+    put(log, event(9), minutes=9)
+    put(log.with_name("events.jsonl.1"), event(8), minutes=8)
+    put(log.with_name("events.jsonl.2.gz"), event(6) + event(7), minutes=7)
+    put(log.with_name("events.jsonl-20261122"), event(5), minutes=5)
+    put(log.with_name("events.jsonl-20261121-1732233600.gz"), event(4), minutes=4)
+    for other in ("events.jsonl.bak", "events.jsonl.1.swp", "other.jsonl.1", "events.jsonlx"):
+        put(log.with_name(other), event(99))
+    assert numbers(log) == [4, 5, 6, 7, 8, 9]
+    assert numbers(log, limit=3) == [7, 8, 9]
+    assert numbers(log, since=at(7)) == [7, 8, 9]
+    log.unlink()
+    assert numbers(log) == [4, 5, 6, 7, 8]
+
+
+def test_old_files_are_not_even_opened(log):
+    put(log, event(600), minutes=600)
+    old = log.with_name("events.jsonl.1.gz")
+    old.write_bytes(b"not gzip")
+    os.utime(old, (at(0).timestamp(),) * 2)
+    assert select(log, Wanted(since=at(590))).malformed == 0
+    assert select(log, Wanted()).malformed == 1
+
+
+@pytest.mark.parametrize("size", [1, 100, 500])
+def test_blocks_never_tear_a_line(log, size):
+    count = 2_500_000 // (150 + size)
+    data = b"\n".join(event(n, text="ü" * (n % size)) for n in range(count))
+    assert len(data) > 3 * BLOCK
+    put(log, data)
+    found = select(log, Wanted())
+    assert [record.details["n"] for record in found.records] == list(range(count))
+    assert found.malformed == 0
+
+
+MALFORMED = [
+    b"no json",
+    b'{"timestamp": "2026-11-23T12:0',
+    b"[1, 2]",
+    b'"text"',
+    b"{}",
+    b'{"timestamp": "yesterday", "event_type": "a.b"}',
+    b'{"timestamp": null, "event_type": "a.b"}',
+    b'{"timestamp": "2026-11-23T12:00:00Z", "event_type": 7}',
+    b'{"timestamp": 1e99, "event_type": "a.b"}',
+    b'{"timestamp": true, "event_type": "a.b"}',
+    b"\xff\xfe\x00",
+    b"[" * 100_000,
+    b'{"timestamp": ' + b"9" * 5000 + b"}",
+    b"x" * (3 << 20),
+]
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=lambda text: text[:20].decode(errors="replace"))
+@pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.1", "events.jsonl.1.gz"])
+def test_malformed_lines_are_counted_and_told(tmp_path, name, text):
+    put(tmp_path / name, event(0) + b"\n \n" + text + b"\n" + event(1) + b"oops\n" + event(2))
+    found = select(tmp_path / "events.jsonl", Wanted())
+    assert [record.details["n"] for record in found.records] == [0, 1, 2]
+    # a zipped line that is too long is given in pieces
+    assert found.malformed == 2 or (name.endswith("gz") and len(text) > 1 << 20)
+    assert found.first_malformed == f"{tmp_path / name}:4"
+
+
+def test_a_zip_cut_short_gives_what_it_has(tmp_path):
+    whole = gzip.compress(b"".join(event(n, noise=os.urandom(500).hex()) for n in range(200)))
+    (tmp_path / "events.jsonl.1.gz").write_bytes(whole[: len(whole) // 2])
+    found = select(tmp_path / "events.jsonl", Wanted())
+    assert 20 < len(found.records) < 180
+    assert found.malformed == 1
+    assert found.first_malformed.startswith(str(tmp_path / "events.jsonl.1.gz:"))
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "when", "details"),
+    [
+        ({"ts": "2026-11-23T12:00:00Z", "event": "old.one", "gpu": 3}, "old.one", NOON, {"gpu": 3}),
+        ({"ts": "2026-11-23T13:00:00+0100", "event": "x", "details": {}}, "x", NOON, {}),
+        ({"timestamp": "2026-11-23T12:00:00.000000001", "event_type": "x"}, "x", NOON, {}),
+        ({"ts": NOON.timestamp(), "event": "x", "details": "text"}, "x", NOON, {"details": "text"}),
+    ],
+)
+def test_older_records(data, kind, when, details):
+    record = read_record(json.dumps(data).encode())
+    assert (record.type, record.time, record.details) == (kind, when, details)
+
+
+def test_one_clock_gone_wrong_does_not_end_the_search(log):
+    texts = [event(n) for n in range(10)]
+    put(log, b"".join([*texts[:5], event(-9999), *texts[5:]]))
+    assert numbers(log, since=at(2)) == [2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_a_large_log_is_read_no_further_than_asked(log):
+    old = event(0, text="x" * 900)
+    with log.open("wb") as file:
+        for _ in range(100):
+            file.write(old * 1000)
+        file.write(event(600) + event(601))
+    os.utime(log, (at(601).timestamp(),) * 2)
+    assert numbers(log, since=at(500)) == [600, 601]
+    assert numbers(log, limit=1) == [601]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", NOON - timedelta(seconds=90)),
+        ("30m", NOON - timedelta(minutes=30)),
+        ("2h", NOON - timedelta(hours=2)),
+        ("1d12h", NOON - timedelta(hours=36)),
+        ("2w", NOON - timedelta(days=14)),
+        ("2026-11-22T10:00:00Z", datetime(2026, 11, 22, 10, tzinfo=timezone.utc)),
+        ("2026-11-22T10:00+02:00", datetime(2026, 11, 22, 8, tzinfo=timezone.utc)),
+        ("2026-11-22 10:00Z", datetime(2026, 11, 22, 10, tzinfo=timezone.utc)),
+        ("2026-11-22", datetime(2026, 11, 22).astimezone()),
+        ("2026-11-22 10:00", datetime(2026, 11, 22, 10).astimezone()),
+        ("2026-11-22T10:00:30", datetime(2026, 11, 22, 10, 0, 30).astimezone()),
+    ],
+)
+def test_parse_since(text, expected):
+    assert parse_since(text, NOON) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2",
+        "10:00",
+        "2026-11-22Z",
+        "h",
+        "-2h",
+        "yesterday",
+        "2026-13-01",
+        "٢h",
+        "2h\x1b[m",
+        "999999w",
+    ],
+)
+def test_a_time_that_is_none(text):
+    with pytest.raises(UsageError) as caught:
+        parse_since(text, NOON)
+    assert "--since" in caught.value.message
+    assert caught.value.message.isprintable()
+
+
+def test_a_log_that_is_no_file(log):
+    log.mkdir()
+    with pytest.raises(Ds01Error, match="Is a directory"):
+        select(log, Wanted())
+
+
+# --- follow ---
+
+
+class Meanwhile:
+    """What happens to the log while the follower waits, one step each time."""
+
+    def __init__(self, *steps):
+        self.steps = list(steps)
+
+    def __call__(self):
+        if self.steps:
+            self.steps.pop(0)()
+            return True
+        return False
+
+
+def followed(log, *steps, **wanted):
+    records = follow(log, end_of(log), Wanted(**wanted), Meanwhile(*steps))
+    return [record.details["n"] for record in records]
+
+
+def add(log, data):
+    def step():
+        with log.open("ab") as file:
+            file.write(data)
+
+    return step
+
+
+def rotate(log):
+    return lambda: log.rename(log.with_name("events.jsonl.1"))
+
+
+def test_follow(log):
+    put(log, event(0))
+    steps = [add(log, event(1)), lambda: None, add(log, event(2) + event(3, user="bob") + event(4))]
+    assert followed(log, *steps, user="alice") == [1, 2, 4]
+
+
+def test_follow_waits_for_the_rest_of_a_line(log):
+    put(log, event(0) + event(1)[:20])
+    assert followed(log, add(log, event(1)[20:-5]), add(log, event(1)[-5:])) == [1]
+
+
+def test_follow_a_log_that_is_not_there_yet(log):
+    assert followed(log, lambda: None, add(log, event(0))) == [0]
+
+
+def test_follow_through_rotation_loses_nothing(log):
+    old = log.with_name("events.jsonl.1")
+    put(log, event(0))
+    steps = [
+        rotate(log),
+        add(old, event(1)),
+        add(log, event(2)),
+        lambda: (add(old, event(3))(), rotate(log)(), add(log, event(4))()),
+        add(log, event(5)),
+    ]
+    # 3 was written into the file of before the last rotation, which nobody follows any more
+    assert followed(log, *steps) == [1, 2, 4, 5]
+
+
+def test_follow_through_copytruncate(log):
+    put(log, event(0) * 10)
+    steps = [add(log, event(1)), lambda: os.truncate(log, 0), add(log, event(2))]
+    assert followed(log, *steps) == [1, 2]
+
+
+def test_follow_steps_over_malformed_lines(log):
+    put(log, event(0))
+    assert followed(log, add(log, b"oops\n\n" + event(1))) == [1]
+
+
+def test_follow_on_from_what_was_shown(log):
+    put(log, event(0))
+    _, later = command.run(log, Query(), host="h", now=NOON)
+    append([Event("a.b", "alice", "test", {"n": 1})], log, log.parent / "none", at(1))
+    assert next(later).details["n"] == 1
+    later.close()
+
+
+# --- the command ---
+
+
+def test_result(filled):
+    add(filled, b"oops\n")()
+    query = Query(since="1h", types=("detection.*",), limit=1)
+    result, _ = command.run(filled, query, host="gpu01", now=NOON)
+    assert (result.command, result.status) == ("events", "ok")
+    assert result.data == {
+        "log": str(filled),
+        "events": [
+            {
+                "timestamp": "2026-11-23T12:03:00Z",
+                "event_type": "detection.container_exited",
+                "user": "alice",
+                "source": "test",
+                "details": {"n": 3},
+            }
+        ],
+        "malformed_lines": 1,
+        "first_malformed": f"{filled}:5",
+    }
+    assert malformed_note(result.data) == f"1 line is not an event, the first at {filled}:5"
+
+
+def test_no_note_when_all_is_well(filled):
+    result, _ = command.run(filled, Query(), host="gpu01", now=NOON)
+    assert malformed_note(result.data) is None
+
+
+@pytest.mark.parametrize(
+    ("details", "shown"),
+    [
+        ({}, ""),
+        ({"gpus": 2, "name": "x\n\x1b[31m[red]"}, r"gpus=2 name=x\n\x1b[31m[red]"),
+        ({"message": "one\ttwo", "gpus": 2}, r"one\ttwo"),
+        ({"list": ["ü"], "k\n": None}, 'list=["ü"] k\\n=null'),
+    ],
+)
+def test_rows_are_harmless(details, shown):
+    record = read_record(line(Event("a.b\x07", None, "s", details), NOON))
+    (row,) = rows([as_json(record)])
+    assert row == (f"{NOON.astimezone():%Y-%m-%d %H:%M:%S}", r"a.b\x07", "-", shown)

@@ -1,0 +1,415 @@
+"""What one run remembers for the next, and what is left after a bad end."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from ds01ctl.core.detect import Seen
+from ds01ctl.errors import Ds01Error
+from ds01ctl.paths import Paths
+from ds01ctl.state import State, StateError
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+LATER = NOON + timedelta(seconds=30)
+A = ("unmanaged-container", "unix:///run/docker.sock", "ab12")
+B = ("host-gpu-process", "boot", "42", "7")
+IS_ROOT = os.geteuid() == 0
+NOBODY = 65534
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path)
+
+
+def recorded(paths, **containers):
+    with State.open_for_recording(paths) as state, state.transaction():
+        state.remember_containers(containers, keep=set())
+
+
+def containers(paths):
+    state = State.open_for_reading(paths)
+    assert state
+    with state:
+        return state.container_facts()
+
+
+def test_nothing_is_known_and_nothing_is_made_by_looking(paths, tmp_path):
+    assert State.open_for_reading(paths) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_no_database_yet(paths):
+    paths.state_dir.mkdir(parents=True)
+    paths.state_db.touch()
+    assert State.open_for_reading(paths) is None
+    recorded(paths, a="{}")
+    assert containers(paths) == {"a": "{}"}
+
+
+def test_a_path_with_signs_that_mean_something_in_a_uri(tmp_path):
+    paths = Paths(tmp_path / "a?b#c%20 d&mode=memory")
+    recorded(paths, a="1")
+    assert paths.state_db.stat().st_size > 0
+    assert containers(paths) == {"a": "1"}
+
+
+def test_containers_new_changed_kept_and_forgotten(paths):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.remember_containers({"a": "1", "b": "1", "c": "1"}, keep=set())
+        with state.transaction():
+            state.remember_containers({"a": "2"}, keep={"b"})
+        assert state.container_facts() == {"a": "2", "b": "1"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "confirmed", "forget", "expected"),
+    [
+        ([A], set(), lambda _: True, {A: Seen(NOON, 2, False)}),
+        ([A, A], {A}, lambda _: True, {A: Seen(NOON, 2, True)}),
+        ([A, B], {B}, lambda _: True, {A: Seen(NOON, 2, False), B: Seen(LATER, 1, True)}),
+        ([], set(), lambda _: True, {}),
+        ([], set(), lambda _: False, {A: Seen(NOON, 1, False)}),
+        (
+            [B],
+            set(),
+            lambda key: key[0] != A[0],
+            {A: Seen(NOON, 1, False), B: Seen(LATER, 1, False)},
+        ),
+    ],
+)
+def test_findings(paths, seen, confirmed, forget, expected):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.record_findings([A], NOON, forget=forget)
+        with state.transaction():
+            state.record_findings(seen, LATER, confirmed=confirmed, forget=forget)
+        assert state.known_findings() == expected
+
+
+def test_confirmed_stays_confirmed(paths):
+    with State.open_for_recording(paths) as state:
+        for confirmed in ({A}, set()):
+            with state.transaction():
+                state.record_findings([A], NOON, confirmed=confirmed, forget=lambda _: True)
+        assert state.known_findings() == {A: Seen(NOON, 2, True)}
+
+
+def test_inventory_of_a_source_with_a_gap_stays(paths):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.replace_inventory("container", {"x": "1", "y": "1"})
+            state.replace_inventory("process", {"x": "9"})
+        with state.transaction():
+            state.replace_inventory("container", {"y": "2", "z": "1"})
+        expected = {("container", "y"): "2", ("container", "z"): "1", ("process", "x"): "9"}
+        assert state.known_inventory() == expected
+
+
+def test_sources_and_jobs(paths):
+    with State.open_for_recording(paths) as state:
+        assert (state.seen_sources(), state.last_success("detect")) == (set(), None)
+        with state.transaction():
+            state.note_sources(["nvml", "docker", "nvml"], NOON)
+            state.note_success("detect", NOON)
+        assert (state.seen_sources(), state.last_success("detect")) == ({"nvml", "docker"}, NOON)
+
+
+def test_a_run_that_fails_halfway_changes_nothing(paths):
+    recorded(paths, old="1")
+
+    def run():
+        with State.open_for_recording(paths) as state, state.transaction():
+            state.remember_containers({"new": "1"}, keep=set())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert containers(paths) == {"old": "1"}
+
+
+def test_a_write_outside_of_a_transaction_is_refused(paths):
+    with State.open_for_recording(paths) as state:
+        with pytest.raises(StateError, match="outside"):
+            state.note_sources(["nvml"], NOON)
+        assert state.seen_sources() == set()
+
+
+def test_modes_and_group_are_set_whatever_the_umask(paths):
+    paths.state_dir.mkdir(parents=True)
+    if IS_ROOT:
+        os.chown(paths.state_dir, 0, NOBODY)
+    before = os.umask(0o077)
+    try:
+        recorded(paths, a="1")
+    finally:
+        os.umask(before)
+    status = paths.state_db.stat()
+    assert stat.S_IMODE(status.st_mode) == 0o640
+    assert status.st_gid == paths.state_dir.stat().st_gid
+    assert [path.name for path in paths.state_dir.iterdir()] == ["ds01ctl.db"]
+
+
+def test_it_survives_the_machine(paths):
+    recorded(paths)
+    with State.open_for_recording(paths) as state:
+        assert state._store.rows("PRAGMA synchronous") == [(2,)]
+        assert state._store.rows("PRAGMA journal_mode") == [("wal",)]
+
+
+# --- bad days ---
+
+
+def make_newer(path):
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+
+
+def scribble(path):
+    data = bytearray(path.read_bytes())
+    data[100:] = os.urandom(len(data) - 100)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says", "hint"),
+    [
+        (lambda path: path.write_text("x" * 5000), "not a database", ".broken"),
+        (scribble, "malformed", ".broken"),
+        (make_newer, "schema version 99 is newer", "upgrade ds01ctl"),
+    ],
+)
+@pytest.mark.parametrize("open_", [State.open_for_reading, State.open_for_recording])
+def test_a_spoilt_database_is_told(paths, spoil, says, hint, open_):
+    recorded(paths, **{f"c{n}": "x" * 500 for n in range(100)})
+    spoil(paths.state_db)
+
+    def use():
+        with open_(paths) as state:
+            state.container_facts()
+
+    with pytest.raises(StateError, match=says) as caught:
+        use()
+    assert str(paths.state_db) in caught.value.message
+    assert hint in (caught.value.hint or "")
+    assert caught.value.kind == "failed"
+
+
+def test_a_value_that_is_not_json_is_told(paths):
+    recorded(paths)
+    with closing(sqlite3.connect(paths.state_db)) as db:
+        db.execute("INSERT INTO findings VALUES ('[', 'yesterday', 1, 0)")
+        db.commit()
+    with State.open_for_recording(paths) as state, pytest.raises(StateError):
+        state.known_findings()
+
+
+def test_a_directory_in_its_place(paths):
+    paths.state_db.mkdir(parents=True)
+    for open_ in (State.open_for_reading, State.open_for_recording):
+        with pytest.raises(Ds01Error):
+            open_(paths)
+
+
+def test_a_link_is_not_followed_to_make_it(paths, tmp_path):
+    paths.state_dir.mkdir(parents=True)
+    paths.state_db.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StateError):
+        State.open_for_recording(paths)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_reading_goes_on_while_another_run_writes(paths):
+    recorded(paths, old="1")
+    with State.open_for_recording(paths) as state, state.transaction():
+        state.remember_containers({"new": "1"}, keep=set())
+        assert containers(paths) == {"old": "1"}
+    assert containers(paths) == {"new": "1"}
+
+
+def test_a_reader_notices_a_run_that_happens_meanwhile(paths):
+    recorded(paths, old="1")
+    reader = State.open_for_reading(paths)
+    with reader:
+        assert reader.container_facts() == {"old": "1"}
+        recorded(paths, new="1")
+        assert reader.container_facts() == {"new": "1"}
+
+
+def as_nobody(code, *args):
+    """Run Python code as a user without any rights."""
+    program = (
+        "import os, sqlite3, sys; from pathlib import Path; from ds01ctl.paths import Paths\n"
+        "from ds01ctl.state import State, StateError; paths = Paths(Path(sys.argv[1]))\n"
+        # after the imports: the user may not be able to read this checkout
+        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    ) + code
+    argv = [sys.executable, "-W", "error", "-c", program, *map(str, args)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+
+
+LOOK = """
+try:
+    with State.open_for_reading(paths) as state:
+        print(state.container_facts())
+except StateError as error:
+    print(error.kind, error.hint)
+"""
+RECORD = """
+try:
+    State.open_for_recording(paths)
+except StateError as error:
+    print(error.kind, error.hint)
+"""
+
+
+@pytest.fixture
+def open_root():
+    """Give a root that other users may enter, unlike pytest's."""
+    import shutil
+    import tempfile
+
+    root = Path(tempfile.mkdtemp(prefix="ds01ctl-test-"))
+    root.chmod(0o755)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root to become another user")
+@pytest.mark.parametrize("is_wal_left", [False, True])
+def test_another_user_reads_what_he_may(open_root, is_wal_left):
+    paths = Paths(open_root)
+    recorded(paths, a="1")
+    if is_wal_left:
+        kill_while_writing(open_root, after_s=0.3)
+        assert paths.state_db.with_name("ds01ctl.db-wal").exists()
+    assert as_nobody(LOOK, open_root).stdout == "denied run it as root\n"
+    for path in paths.state_dir.iterdir():
+        path.chmod(0o644)
+    before = sorted(paths.state_dir.iterdir())
+    done = as_nobody(LOOK, open_root)
+    assert done.stdout.startswith("{'"), done
+    assert sorted(paths.state_dir.iterdir()) == before
+    assert as_nobody(RECORD, open_root).stdout.startswith("denied run it as root")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs root to become another user")
+def test_another_user_cannot_make_one(open_root):
+    assert as_nobody(RECORD, open_root).stdout == "denied run it as root\n"
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from ds01ctl.paths import Paths
+from ds01ctl.state import State
+
+with State.open_for_recording(Paths(Path(sys.argv[1]))) as state:
+    print("open", flush=True)
+    for run in range(1, 100_000):
+        with state.transaction():
+            state.remember_containers({f"{run}-{n}": "x" * 200 for n in range(50)}, keep=set())
+            state.replace_inventory("container", {f"{run}-{n}": "{}" for n in range(50)})
+"""
+
+
+def kill_while_writing(root, after_s):
+    argv = [sys.executable, "-c", WRITER, str(root)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        time.sleep(after_s)
+        writer.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.003, 0.02, 0.05, 0.11])
+def test_kill_leaves_a_whole_run(paths, tmp_path, after_s):
+    recorded(paths, **{f"0-{n}": "x" for n in range(50)})
+    kill_while_writing(tmp_path, after_s)
+    with State.open_for_reading(paths) as state:
+        runs = {name.partition("-")[0] for name in state.container_facts()}
+        told = {name.partition("-")[0] for _, name in state.known_inventory()}
+        assert len(runs) == 1
+        assert len(state.container_facts()) == 50
+        assert told == runs - {"0"}
+    recorded(paths, a="1")
+    assert containers(paths) == {"a": "1"}
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount 256 KiB, as root; where that is not possible there is the file size limit."""
+    target = tmp_path / "var/lib/ds01"
+    target.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "ds01ctl-test", str(target)]
+    if not IS_ROOT or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a tmpfs; the file size limit is tested instead")
+    yield target
+    subprocess.run(["umount", str(target)], check=True)
+
+
+def fill_up(disk):
+    with pytest.raises(OSError, match="No space"):
+        (disk / "ballast").write_bytes(b"x" * 1_000_000)
+
+
+def fill(paths):
+    with State.open_for_recording(paths) as state, state.transaction():
+        state.remember_containers({str(n): "x" * 1000 for n in range(1000)}, keep=set())
+
+
+def test_full_disk(paths, small_disk):
+    recorded(paths, old="1")
+    with pytest.raises(StateError) as caught:
+        fill(paths)
+    assert "make room" in caught.value.hint
+    assert containers(paths) == {"old": "1"}
+    # no room at all, not even for the log
+    fill_up(small_disk)
+    with pytest.raises(StateError):
+        recorded(paths, new="1")
+    assert containers(paths) == {"old": "1"}
+
+
+def test_no_room_for_a_new_database(paths, small_disk):
+    fill_up(small_disk)
+    with pytest.raises(StateError) as caught:
+        recorded(paths, new="1")
+    assert caught.value.hint
+    assert State.open_for_reading(paths) is None
+
+
+def test_file_size_limit(paths):
+    recorded(paths, old="1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(StateError):
+            fill(paths)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert containers(paths) == {"old": "1"}
+
+
+def test_read_only_file_system(paths, small_disk):
+    recorded(paths, old="1")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert containers(paths) == {"old": "1"}
+    with pytest.raises(StateError) as caught:
+        recorded(paths, new="1")
+    assert caught.value.kind == "failed"
+    assert "writable" in caught.value.hint
