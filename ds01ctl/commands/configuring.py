@@ -1,0 +1,220 @@
+"""What the config commands do: pure of the terminal, each returns a Result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ds01ctl.core.host_keys import host_keys
+from ds01ctl.core.key import Key
+from ds01ctl.core.keys import CONTAINER_TYPE, user_keys
+from ds01ctl.core.model import Gap
+from ds01ctl.core.plan import Action, Result
+from ds01ctl.core.policy import (
+    Exemption,
+    Origin,
+    Policy,
+    Problem,
+    Setting,
+    builtin_policy,
+    is_valid,
+)
+from ds01ctl.errors import Ds01Error
+from ds01ctl.paths import Paths
+
+_NO_FILE = "no policy file; built-in settings are used (ds01ctl config init writes one)"
+
+
+class Asked(NamedTuple):
+    """What every config command is asked on."""
+
+    paths: Paths
+    explicit: Path | None
+    """--config."""
+    env: Mapping[str, str]
+    host: str
+    now: datetime
+
+    def result(self, command: str, data: Mapping[str, Any], gaps: tuple[Gap, ...] = ()) -> Result:
+        """Make the result of a command."""
+        return Result(f"config {command}", self.host, self.now, gaps=gaps, data=data)
+
+
+def check(asked: Asked) -> Result:
+    """Read the policy and report what is odd. Raises Ds01Error naming every problem in it."""
+    from ds01ctl.config.read import PolicyError, find_policy, load_policy
+
+    path = find_policy(asked.paths, asked.explicit, asked.env)
+    if path is None:
+        places = " or ".join(str(place) for place in asked.paths.policies)
+        raise Ds01Error(f"no policy file: neither {places}", "ds01ctl config init writes one")
+    try:
+        policy = load_policy(path, asked.paths)
+    except PolicyError as error:
+        warned = [f"{warning} (warning)" for warning in error.warnings]
+        hint = f"problems: {len(error.problems)}; warnings: {len(warned)}; nothing was changed"
+        raise Ds01Error("\n".join([error.message, *warned]), hint) from None
+    data = {"files": list(policy.files), "warnings": [_problem(one) for one in policy.warnings]}
+    return asked.result("check", data)
+
+
+def show(asked: Asked, *, resolved: bool) -> Result:
+    """List what the policy sets, and where; resolved: also what is built in."""
+    policy, gaps = _load(asked)
+    rows = [_row(setting, _key_of(setting.key)) for setting in policy.host.values()]
+    if resolved:
+        missing = [key for key in host_keys() if key not in policy.host]
+        found = [policy.setting(name) for name in missing if host_keys()[name].effect]
+        rows += [_row(setting, host_keys()[setting.key]) for setting in found]
+    rows += _layer_rows("defaults", policy.defaults)
+    for name, layer in policy.groups.items():
+        rows += _layer_rows(f"groups.{name}", layer)
+    for login, layers in policy.overrides.items():
+        for layer in reversed(layers):
+            rows += _layer_rows(f"user_overrides.{login}", layer)
+    members = {login: group.value for login, group in sorted(policy.members.items())}
+    exempt = [_exemption(row, asked.now) for row in policy.exemptions]
+    data = {
+        "files": list(policy.files),
+        "settings": sorted(rows, key=lambda row: str(row["key"])),
+        "members": members,
+        "exemptions": exempt,
+    }
+    return asked.result("show", data, gaps)
+
+
+def explain(asked: Asked, user: str) -> Result:
+    """Show every limit of a user, where it was written, by which rule it holds, what it beat."""
+    policy, gaps = _load(asked)
+    leave = policy.bare_metal_exempt(user)
+    data = {
+        "user": user,
+        "named": user in policy.roster,
+        "files": list(policy.files),
+        "group": _row(policy.group_of(user), None),
+        "limits": [
+            _explained(policy, user, name, key) for name, key in user_keys().items() if key.effect
+        ],
+        "exemptions": [_exemption(row, asked.now) for row in policy.exemptions_of(user)],
+        "bare_metal_exempt": _origin(leave) if leave else None,
+    }
+    return asked.result("explain", data, gaps)
+
+
+def schema(asked: Asked) -> Result:
+    """Make the JSON Schema of the policy file."""
+    from ds01ctl.config import describe
+
+    return asked.result("schema", {"json_schema": describe.schema()})
+
+
+def init(asked: Asked, path: Path | None, *, dry_run: bool) -> Result:
+    """Write an example policy in which nothing is set yet; a file that is there is left alone."""
+    from ds01ctl.config import describe
+
+    target = path or asked.paths.policies[0]
+    _refuse_to_shadow(asked.paths, target)
+    text = describe.example()
+    if not dry_run:
+        _write_new(target, text)
+    outcome = Action(
+        "write-file",
+        str(target),
+        "an example policy, in which nothing is set yet",
+        "planned" if dry_run else "done",
+    )
+    result = asked.result("init", {"file": str(target), "text": text})
+    return replace(result, actions=(outcome,))
+
+
+def _refuse_to_shadow(paths: Paths, target: Path) -> None:
+    from ds01ctl.config.source import is_there
+
+    if is_there(target):
+        raise Ds01Error(f"{target}: is there already; it was left alone", "give another path")
+    others = [place for place in paths.policies[1:] if is_there(place)]
+    if target == paths.policies[0] and others:
+        what = f"{target}: would take the place of {others[0]}, the policy in force"
+        raise Ds01Error(what, "give another path, or move the policy in force there")
+
+
+def _write_new(path: Path, text: str) -> None:
+    from ds01ctl.files import write_atomic
+
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        write_atomic(path, text, mode=0o644)
+    except OSError as error:
+        hint = "run as root, or give another path"
+        raise Ds01Error(f"{path}: cannot be written: {error.strerror}", hint) from None
+
+
+def _load(asked: Asked) -> tuple[Policy, tuple[Gap, ...]]:
+    from ds01ctl.config.read import find_policy, load_policy
+
+    path = find_policy(asked.paths, asked.explicit, asked.env)
+    if path is None:
+        return builtin_policy(), (Gap("policy", "absent", _NO_FILE),)
+    return load_policy(path, asked.paths), ()
+
+
+def _key_of(name: str) -> Key | None:
+    if name.startswith("container_types."):
+        return {key.name: key for key in CONTAINER_TYPE}.get(name.rpartition(".")[2])
+    return host_keys().get(name)
+
+
+def _layer_rows(prefix: str, layer: Mapping[str, Setting]) -> list[dict[str, Any]]:
+    keys = user_keys()
+    rows = [_row(setting, keys.get(setting.key)) for setting in layer.values()]
+    return [{**row, "key": f"{prefix}.{row['key']}"} for row in rows]
+
+
+def _explained(policy: Policy, user: str, name: str, key: Key) -> dict[str, Any]:
+    found = policy.candidates(user, name)
+    row = _row(found[0] if found else Setting(name, None, None), key)
+    return {**row, "instead_of": [_row(setting, key) for setting in found[1:]]}
+
+
+def _row(setting: Setting, key: Key | None) -> dict[str, Any]:
+    value = list(setting.value) if isinstance(setting.value, tuple) else setting.value
+    return {
+        "key": setting.key,
+        "value": value,
+        "unit": _unit(key),
+        "is_set": setting.origin is not None,
+        "null_means": key.null or None if key and value is None and setting.origin else None,
+        **_origin(setting.origin),
+    }
+
+
+def _unit(key: Key | None) -> str | None:
+    if key is None:
+        return None
+    return key.unit or (key.kind if key.kind in {"hours", "minutes", "seconds"} else None)
+
+
+def _origin(origin: Origin | None) -> dict[str, Any]:
+    if origin is None:
+        return {"file": None, "line": None, "rule": None}
+    return {"file": origin.file or None, "line": origin.line, "rule": origin.rule}
+
+
+def _exemption(row: Exemption, now: datetime) -> dict[str, Any]:
+    return {
+        "user": row.username,
+        "category": row.category,
+        "exempt_from": list(row.exempt_from),
+        "reason": row.reason,
+        "approved_by": row.approved_by,
+        "expires_at": row.expires_at,
+        "is_valid": is_valid(row, now),
+        **_origin(row.origin),
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {**problem._asdict(), "key": problem.key or None}

@@ -1,0 +1,50 @@
+"""`events`: what happened, from the event log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ds01ctl.commands.options import Config, Json
+from ds01ctl.commands.shown import Shown
+
+
+def read(
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="WHEN", help="From then on: 2h, 30m, 7d, 2026-11-23, or a full time."
+        ),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="TYPE", help="Like detection.*; may be repeated."),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="LOGIN", help="Only events about this user.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="Only the last so many.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on showing events as they come, until ^C.")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> Shown:
+    """Read the event log: what was discovered, what exited, what was found and done.
+
+    With --follow --json each event is one line. The journal has the same events:
+    journalctl DS01_USER=alice.
+
+    \b
+    Examples:
+      ds01ctl events --since 2h
+      ds01ctl events --type 'detection.*' --user alice
+      ds01ctl events --follow
+    """
+    from ds01ctl.commands import reading_events as reading
+
+    query = reading.Query(since, tuple(types or ()), user, limit)
+    return reading.show(query, config, follow=follow, as_json=as_json)
