@@ -6,7 +6,7 @@ from typing import Any
 
 import typer.main
 
-from ds01ctl.cli import app
+from ds01ctl.cli import build
 
 _HEAD = """# Commands
 
@@ -20,7 +20,7 @@ to do) · 2 wrong usage · 3 it ran in part: a source failed or an action did ·
 
 def render() -> str:
     """Render the help of every command."""
-    return "\n".join([_HEAD, *_sections(typer.main.get_command(app), "ds01ctl", None)])
+    return "\n".join([_HEAD, *_sections(typer.main.get_command(build([])), "ds01ctl", None)])
 
 
 def _sections(command: Any, name: str, parent: Any) -> list[str]:

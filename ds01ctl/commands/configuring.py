@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,7 +126,7 @@ def init(asked: Asked, path: Path | None, *, dry_run: bool) -> Result:
         "planned" if dry_run else "done",
     )
     result = asked.result("init", {"file": str(target), "text": text})
-    return replace(result, actions=(outcome,))
+    return result._replace(actions=(outcome,))
 
 
 def _refuse_to_shadow(paths: Paths, target: Path) -> None:

@@ -10,7 +10,7 @@ from ds01ctl.commands.options import Config, Json
 from ds01ctl.commands.shown import Shown
 
 
-def read(
+def run(
     since: Annotated[
         str | None,
         typer.Option(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -152,7 +151,7 @@ def _dead(gone: Iterable[int], gpu: NvmlReading, policy: Policy) -> tuple[GpuUse
 def _without_dead(snapshot: Snapshot) -> Snapshot:
     dead = {(use.pid, use.gpu_uuid) for use in snapshot.dead}
     uses = tuple(use for use in snapshot.uses if (use.pid, use.gpu_uuid) not in dead)
-    return replace(snapshot, uses=uses)
+    return snapshot._replace(uses=uses)
 
 
 def _with_holders(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
@@ -170,8 +169,7 @@ def _with_holders(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
     holders = own_place.device_holders(frozenset(haunted), paths)
     pids = {pid for some in holders.values() for pid in some} - set(snapshot.processes)
     more = processes.read(pids, paths=paths).processes
-    return replace(
-        snapshot,
+    return snapshot._replace(
         device_holders={haunted[minor].uuid: pids for minor, pids in holders.items()},
         processes={**snapshot.processes, **more},
     )
@@ -196,8 +194,7 @@ def _with_people(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
         home_dirs=[str(paths.under(home)) for home in home_dirs],
     )
     leave = grants.read(str(policy.value("bare_metal_access.state_dir")), paths)
-    return replace(
-        snapshot,
+    return snapshot._replace(
         users=people.users,
         uids=people.uids,
         path_owners={moved[path]: uid for path, uid in people.path_owners.items()},
@@ -225,11 +222,11 @@ def required(gaps: Iterable[Gap], policy: Policy, seen_before: Iterable[str]) ->
     for gap in gaps:
         if gap.kind == "absent" and gap.source in must:
             judged.append(
-                replace(gap, kind="failed", reason=f"{gap.reason}; the policy requires it")
+                gap._replace(kind="failed", reason=f"{gap.reason}; the policy requires it")
             )
         elif gap.kind == "absent" and gap.source in before:
             reason = f"{gap.reason}; it answered in an earlier run"
-            judged.append(replace(gap, kind="failed", reason=reason))
+            judged.append(gap._replace(kind="failed", reason=reason))
         else:
             judged.append(gap)
     return tuple(judged)

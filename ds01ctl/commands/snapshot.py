@@ -11,7 +11,7 @@ from ds01ctl.commands.options import Config, Json
 from ds01ctl.commands.shown import Shown
 
 
-def record(
+def run(
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout."),

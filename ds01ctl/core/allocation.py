@@ -24,7 +24,7 @@ _GPU_LABELS = (
     "ds01.gpu.allocated",
 )
 # ds01.gpu.allocated is a time by its schema and a slot in practice: tell them by shape
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]")
+_TIMESTAMP = r"\d{4}-\d\d-\d\d[T ]"
 
 
 class Excess(NamedTuple):
@@ -51,7 +51,7 @@ def allocated_gpus(workload: Workload, snapshot: Snapshot) -> tuple[frozenset[st
     if workload.verdict == "managed":
         for label in _GPU_LABELS:
             value = container.labels.get(label, "")
-            if value and not _TIMESTAMP.match(value) and (found := _resolve(value, snapshot)):
+            if value and not re.match(_TIMESTAMP, value) and (found := _resolve(value, snapshot)):
                 return found, f"label {label}"
     if workload.access is None or workload.access.gpu_uuids is None:
         return None

@@ -7,7 +7,6 @@ nothing.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.pseudonyms import Pseudonyms
@@ -64,27 +63,26 @@ class _Mask:
         """Replace everything in a snapshot."""
         n = self._names
         gpus = tuple(self._gpu(gpu) for gpu in seen.gpus)
-        return replace(
-            seen,
+        return seen._replace(
             host=n.host(seen.host),
             boot_id="00000000-0000-0000-0000-000000000000",
             euid=n.uid(seen.euid),
-            driver=replace(seen.driver, error=self._text(seen.driver.error)),
+            driver=seen.driver._replace(error=self._text(seen.driver.error)),
             gpus=gpus,
             uses=tuple(self._use(use) for use in seen.uses),
             processes={pid: self._process(process) for pid, process in seen.processes.items()},
             unreadable={pid: n.text(why) for pid, why in seen.unreadable.items()},
             dead=tuple(self._use(use) for use in seen.dead),
             device_holders={n.gpu(uuid): pids for uuid, pids in seen.device_holders.items()},
-            engines=tuple(replace(e, host=self._engine(e.host)) for e in seen.engines),
+            engines=tuple(e._replace(host=self._engine(e.host)) for e in seen.engines),
             containers=tuple(self._container(container) for container in seen.containers),
             users={n.uid(uid): n.login(login) for uid, login in seen.users.items()},
             uids={n.login(login): n.uid(uid) for login, uid in seen.uids.items()},
             path_owners={n.path(path): n.uid(uid) for path, uid in seen.path_owners.items()},
             grants=tuple(
-                replace(g, user=n.login(g.user), file=n.path(g.file)) for g in seen.grants
+                g._replace(user=n.login(g.user), file=n.path(g.file)) for g in seen.grants
             ),
-            gaps=tuple(replace(gap, reason=n.text(gap.reason)) for gap in seen.gaps),
+            gaps=tuple(gap._replace(reason=n.text(gap.reason)) for gap in seen.gaps),
         )
 
     def _text(self, text: str | None) -> str | None:
@@ -92,18 +90,17 @@ class _Mask:
 
     def _gpu(self, gpu: Gpu) -> Gpu:
         uuid = self._names.gpu(gpu.uuid)
-        devices = tuple(replace(d, uuid=self._names.gpu(d.uuid)) for d in gpu.mig_devices)
-        return replace(gpu, uuid=uuid, error=self._text(gpu.error), mig_devices=devices)
+        devices = tuple(d._replace(uuid=self._names.gpu(d.uuid)) for d in gpu.mig_devices)
+        return gpu._replace(uuid=uuid, error=self._text(gpu.error), mig_devices=devices)
 
     def _use(self, use: GpuUse) -> GpuUse:
         mig = None if use.mig_uuid is None else self._names.gpu(use.mig_uuid)
-        return replace(use, gpu_uuid=self._names.gpu(use.gpu_uuid), mig_uuid=mig)
+        return use._replace(gpu_uuid=self._names.gpu(use.gpu_uuid), mig_uuid=mig)
 
     def _process(self, process: Process) -> Process:
         n = self._names
         exe = n.path(process.exe) if process.exe else process.exe
-        return replace(
-            process,
+        return process._replace(
             comm=self._comm(process),
             uid=n.uid(process.uid),
             loginuid=None if process.loginuid is None else n.uid(process.loginuid),
@@ -135,15 +132,14 @@ class _Mask:
 
     def _container(self, container: Container) -> Container:
         n = self._names
-        return replace(
-            container,
+        return container._replace(
             engine=self._engine(container.engine),
             id=n.id(container.id),
             name=self._name(container.name),
             image=n.word("image", container.image),
             labels=self._labels(container.labels),
             mounts=tuple(
-                replace(m, source=n.path(m.source), destination=n.path(m.destination))
+                m._replace(source=n.path(m.source), destination=n.path(m.destination))
                 for m in container.mounts
             ),
             cgroup=None if container.cgroup is None else self._cgroup(container.cgroup),
@@ -157,10 +153,9 @@ class _Mask:
     def _config(self, config: ContainerConfig) -> ContainerConfig:
         n = self._names
         visible = config.visible_devices
-        return replace(
-            config,
+        return config._replace(
             device_requests=tuple(
-                replace(request, device_ids=tuple(n.words(id_) for id_ in request.device_ids))
+                request._replace(device_ids=tuple(n.words(id_) for id_ in request.device_ids))
                 for request in config.device_requests
             ),
             devices=tuple(n.path(device) for device in config.devices),

@@ -7,34 +7,38 @@ Sources: runc and systemd naming, podman, containerd, kubelet, lxc and Slurm cgr
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Home = Literal["container", "host"]
 
-_ID = r"([0-9a-f]{64})"
-_CONTAINER_ELEMENTS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("docker", re.compile(rf"docker-{_ID}\.scope")),
-    ("podman", re.compile(rf"libpod-{_ID}(?:\.scope)?")),
-    ("containerd", re.compile(rf"cri-containerd-{_ID}\.scope")),
-    ("cri-o", re.compile(rf"crio-{_ID}(?:\.scope)?")),
-    ("nerdctl", re.compile(rf"nerdctl-{_ID}(?:\.scope)?")),
-    # runc with the cgroupfs driver given a systemd-style path: PARENT.slice:PREFIX:ID
-    ("docker", re.compile(rf"[^:]+:docker:{_ID}")),
-    ("containerd", re.compile(rf"[^:]+:cri-containerd:{_ID}")),
-    ("nerdctl", re.compile(rf"[^:]+:nerdctl:{_ID}")),
-    ("lxc", re.compile(r"lxc\.payload\.(.+)")),
-    ("nspawn", re.compile(r"systemd-nspawn@(.+)\.service")),
-    ("libvirt", re.compile(r"machine-qemu\\x2d(.+)\.scope")),
-    ("nspawn", re.compile(r"machine-(.+)\.scope")),
+# what stands before the 64 hexadecimal digits of an id, alone or in a .scope
+_ID_PREFIXES = {
+    "docker-": "docker",
+    "libpod-": "podman",
+    "cri-containerd-": "containerd",
+    "crio-": "cri-o",
+    "nerdctl-": "nerdctl",
+}
+# runc with the cgroupfs driver given a systemd-style path: PARENT.slice:PREFIX:ID
+_COLON_PREFIXES = {"docker": "docker", "cri-containerd": "containerd", "nerdctl": "nerdctl"}
+# what stands around the name of a container or machine that has no id
+_NAMED = (
+    ("lxc.payload.", "", "lxc"),
+    ("systemd-nspawn@", ".service", "nspawn"),
+    (r"machine-qemu\x2d", ".scope", "libvirt"),
+    ("machine-", ".scope", "nspawn"),
 )
-_BARE_ID = re.compile(_ID)
-_POD = re.compile(r"(?:kubepods-(?:\w+-)?)?pod([0-9a-f][0-9a-f_-]{30,})(?:\.slice)?")
+_ID_LENGTH = 64
+_HEX = frozenset("0123456789abcdef")
+# patterns are compiled at their first use: most hosts never need most of them
+_POD = r"(?:kubepods-(?:\w+-)?)?pod([0-9a-f][0-9a-f_-]{30,})(?:\.slice)?"
 _RUNTIME_OF_PARENT = {"docker": "docker", "default": "nerdctl", "k8s.io": "containerd"}
-_USER_SLICE = re.compile(r"user-(\d+)\.slice")
-_USER_SERVICE = re.compile(r"user@(\d+)\.service")
-_SESSION = re.compile(r"session-\w+\.scope")
-_SLURM_UID = re.compile(r"uid_(\d+)")
-_SLURM_JOB = re.compile(r"job_(\d+)")
+_USER_SLICE = r"user-(\d+)\.slice"
+_USER_SERVICE = r"user@(\d+)\.service"
+_SESSION = r"session-\w+\.scope"
+_SLURM_UID = r"uid_(\d+)"
+_SLURM_JOB = r"job_(\d+)"
 
 
 class Place(NamedTuple):
@@ -60,6 +64,7 @@ class Place(NamedTuple):
         return self.home == "container" and self.uid is not None
 
 
+@lru_cache(maxsize=4096)
 def classify(path: str) -> Place:
     """Classify the path of a control group, as /proc/PID/cgroup gives it."""
     elements = _elements(path)
@@ -70,7 +75,7 @@ def classify(path: str) -> Place:
     runtime, name, depth = found[0]
     inner = found[-1][1] if found[-1][1] != name else None
     above = elements[:depth]
-    pod = next((match[1] for e in above if (match := _POD.fullmatch(e))), None)
+    pod = next((match[1] for e in above if (match := re.fullmatch(_POD, e))), None)
     return Place("container", runtime, name, inner, _first_uid(above), pod, _last_slice(above))
 
 
@@ -97,9 +102,9 @@ def _elements(path: str) -> list[str]:
 def _first_uid(elements: list[str]) -> int | None:
     for element in elements:
         match = (
-            _USER_SLICE.fullmatch(element)
-            or _USER_SERVICE.fullmatch(element)
-            or _SLURM_UID.fullmatch(element)
+            re.fullmatch(_USER_SLICE, element)
+            or re.fullmatch(_USER_SERVICE, element)
+            or re.fullmatch(_SLURM_UID, element)
         )
         if match:
             return int(match[1])
@@ -109,29 +114,47 @@ def _first_uid(elements: list[str]) -> int | None:
 def _container_at(elements: list[str], index: int) -> tuple[str, str, int] | None:
     """Recognise a container at one element: runtime, id or name, depth."""
     element = elements[index]
-    in_pod = any(_POD.fullmatch(above) for above in elements[:index])
-    for runtime, pattern in _CONTAINER_ELEMENTS:
-        if match := pattern.fullmatch(element):
-            return "kubernetes" if in_pod else runtime, _unescape(match[1]), index
     parent = elements[index - 1] if index else ""
-    if _BARE_ID.fullmatch(element):
-        runtime = "kubernetes" if in_pod else _RUNTIME_OF_PARENT.get(parent, "docker")
-        return runtime, element, index
+    if found := _with_id(element, parent):
+        in_pod = any(re.fullmatch(_POD, above) for above in elements[:index])
+        return "kubernetes" if in_pod else found[0], found[1], index
     if parent == "buildkit":
         return "buildkit", element, index
     if parent in {"lxc", "lxc.payload"}:
         return "lxc", element, index
+    for prefix, suffix, runtime in _NAMED:
+        if element.startswith(prefix) and element.endswith(suffix):
+            name = element[len(prefix) : len(element) - len(suffix)]
+            return (runtime, _unescape(name), index) if name else None
+    return None
+
+
+def _with_id(element: str, parent: str) -> tuple[str, str] | None:
+    """Read ``PREFIX-ID.scope``, ``PREFIX-ID``, ``PARENT:PREFIX:ID`` and an id alone."""
+    if len(element) < _ID_LENGTH:
+        return None
+    bare = element.removesuffix(".scope")
+    head, name = bare[:-_ID_LENGTH], bare[-_ID_LENGTH:]
+    if not _HEX.issuperset(name):
+        return None
+    if not head:
+        return None if bare != element else (_RUNTIME_OF_PARENT.get(parent, "docker"), name)
+    if head in _ID_PREFIXES:
+        return _ID_PREFIXES[head], name
+    parts = head.split(":")
+    if len(parts) == 3 and parts[0] and not parts[2] and parts[1] in _COLON_PREFIXES:
+        return _COLON_PREFIXES[parts[1]], name
     return None
 
 
 def _host_place(elements: list[str]) -> tuple[str, str | None]:
     for element in elements:
-        if match := _SLURM_JOB.fullmatch(element):
+        if match := re.fullmatch(_SLURM_JOB, element):
             return "slurm", match[1]
     for element in elements:
-        if _SESSION.fullmatch(element):
+        if re.fullmatch(_SESSION, element):
             return "session", element
-        if _USER_SERVICE.fullmatch(element):
+        if re.fullmatch(_USER_SERVICE, element):
             return "user-service", elements[-1]
     if elements[:1] == ["system.slice"]:
         unit = next((e for e in elements[1:] if e.endswith((".service", ".scope"))), None)
@@ -141,4 +164,6 @@ def _host_place(elements: list[str]) -> tuple[str, str | None]:
 
 def _unescape(name: str) -> str:
     r"""Undo systemd's ``\x2d`` escapes."""
+    if "\\x" not in name:
+        return name
     return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), name)

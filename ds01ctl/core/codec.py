@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import types
@@ -44,9 +43,9 @@ def load_snapshot(text: str) -> Snapshot:
 
 
 def to_json(value: Any) -> Any:
-    """Turn frozen dataclasses, mappings, tuples and times into what json can write."""
-    if dataclasses.is_dataclass(value):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    """Turn named tuples, mappings, tuples and times into what json can write."""
+    if _is_record(type(value)):
+        return {name: to_json(item) for name, item in value._asdict().items()}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in sorted(value.items())}
     if isinstance(value, (tuple, list)):
@@ -55,8 +54,8 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(cls: type[T], data: object) -> T:
-    """Build a value of a frozen dataclass from what ``to_json`` gave. Raises CodecError."""
-    value: T = _dataclass(cls, data, "")
+    """Build a named tuple from what ``to_json`` gave. Raises CodecError."""
+    value: T = _record(cls, data, "")
     return value
 
 
@@ -72,21 +71,24 @@ def _value(hint: Any, data: object, path: str) -> Any:
         return _tuple(get_args(hint), data, path)
     if origin is Mapping:
         return _mapping(get_args(hint), data, path)
-    if dataclasses.is_dataclass(hint):
-        return _dataclass(hint, data, path)
+    if _is_record(hint):
+        return _record(hint, data, path)
     return _scalar(hint, data, path)
 
 
-def _dataclass(cls: Any, data: object, path: str) -> Any:
+def _is_record(cls: Any) -> bool:
+    return isinstance(cls, type) and hasattr(cls, "_fields")
+
+
+def _record(cls: Any, data: object, path: str) -> Any:
     if not isinstance(data, dict):
         raise _wrong(path, data, "an object")
     hints = _hints(cls)
     if unknown := sorted(set(data) - set(hints)):
         raise CodecError(f"{_join(path, unknown[0])}: unknown key")
-    for f in dataclasses.fields(cls):
-        is_required = f.default is f.default_factory is dataclasses.MISSING
-        if is_required and f.name not in data:
-            raise CodecError(f"{_join(path, f.name)}: missing")
+    for name in cls._fields:
+        if name not in cls._field_defaults and name not in data:
+            raise CodecError(f"{_join(path, name)}: missing")
     return cls(**{name: _value(hints[name], data[name], _join(path, name)) for name in data})
 
 

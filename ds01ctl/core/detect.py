@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,8 +32,7 @@ class Seen(NamedTuple):
 Memory = dict[tuple[str, ...], Seen]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
+class Verdicts(NamedTuple):
     """The inventory, and the findings in it, worst first."""
 
     workloads: tuple[Workload, ...]
@@ -79,7 +77,7 @@ def _date(
     age = now - (finding.since or first_seen)
     is_young = age < timedelta(seconds=float(policy.value("detect.min_age_s")))
     is_rare = memory is not None and scans < int(policy.value("detect.scans"))
-    return replace(finding, first_seen=first_seen, new=is_young or is_rare)
+    return finding._replace(first_seen=first_seen, new=is_young or is_rare)
 
 
 def _worst_first(finding: Finding) -> tuple[object, ...]:

@@ -34,12 +34,12 @@ KINDS = (
 """Every kind of finding, in the order of the documentation."""
 
 _QUIET = {"infrastructure", "system"}
-_LONG_ID = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
+_LONG_ID = r"([0-9a-f]{12})[0-9a-f]{52}"
 
 
 def short(text: str) -> str:
     """Cut container ids to the twelve digits that people use."""
-    return _LONG_ID.sub(r"\1…", text)
+    return re.sub(_LONG_ID, r"\1…", text)
 
 
 def of_workload(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:

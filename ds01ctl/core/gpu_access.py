@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 _ALL = "all"
 _NONE = frozenset({"", "void", "none"})
 # also management.nvidia.com/gpu=… and runtime.nvidia.com/gpu=…
-_CDI = re.compile(r"(?:[\w-]+\.)?nvidia\.com/(?:gpu|mig)=(.+)")
+_CDI = r"(?:[\w-]+\.)?nvidia\.com/(?:gpu|mig)=(.+)"
 # CDI names by the strategy type-index: gpu0, mig0:1
-_TYPED_INDEX = re.compile(r"(?:gpu|mig)(\d+(?::\d+)?)")
-_NODE = re.compile(r"/dev/nvidia(\d{1,7})|/dev/char/195:(\d{1,7})")
+_TYPED_INDEX = r"(?:gpu|mig)(\d+(?::\d+)?)"
+_NODE = r"/dev/nvidia(\d{1,7})|/dev/char/195:(\d{1,7})"
 # 195:254 is nvidia-modeset, 195:255 nvidiactl: control nodes, no GPU
 _FIRST_CONTROL_MINOR = 254
-_RULE = re.compile(r"\s*([abc])\s+(\d{1,7}|\*):(\d{1,7}|\*)\s+([rwm]+)\s*")
+_RULE = r"\s*([abc])\s+(\d{1,7}|\*):(\d{1,7}|\*)\s+([rwm]+)\s*"
 _NVIDIA_MAJOR = "195"
-_PROFILE = re.compile(r"(\d+)g\.")
+_PROFILE = r"(\d+)g\."
 _SLICES_OF_A_GPU = 7
 _LONGEST_QUOTE = 80
 # text from users: Python refuses to read a number of thousands of digits, and memory is finite
@@ -103,7 +103,7 @@ def _sum(shares: Iterable[float | None]) -> float | None:
 def _mig_share(device: MigDevice) -> float | None:
     if device.compute_slices is not None:
         return device.compute_slices / _SLICES_OF_A_GPU
-    match = _PROFILE.match(device.profile or "")
+    match = re.match(_PROFILE, device.profile or "")
     return int(match[1]) / _SLICES_OF_A_GPU if match else None
 
 
@@ -126,7 +126,7 @@ def _ways(config: ContainerConfig) -> Iterator[_Way]:
 
 def _by_request(request: DeviceRequest) -> Iterator[_Way]:
     if request.driver == "cdi":
-        names = [name for name in request.device_ids if _CDI.fullmatch(name)]
+        names = [name for name in request.device_ids if re.fullmatch(_CDI, name)]
         if names:
             tokens = tuple(_cdi_token(name) for name in names)
             yield _Way("cdi", tokens, f"CDI device {_quote(', '.join(names))}")
@@ -159,14 +159,14 @@ def _by_runtime(config: ContainerConfig) -> Iterator[_Way]:
 
 
 def _by_device(device: str) -> Iterator[_Way]:
-    if _CDI.fullmatch(device):
+    if re.fullmatch(_CDI, device):
         yield _Way("cdi", (_cdi_token(device),), f"CDI device {_quote(device)}")
         return
     # POSIX lets a path keep two slashes at its beginning
     path = normpath("/" + device.lstrip("/"))
     if path in {"/", "/dev"}:
         yield _Way("device", (_ALL,), f"device folder {path}")
-    elif match := _NODE.fullmatch(path):
+    elif match := re.fullmatch(_NODE, path):
         minor = match[1] or match[2]
         if int(minor) < _FIRST_CONTROL_MINOR:
             yield _Way("device", (f"minor:{minor}",), f"device {path}")
@@ -176,7 +176,7 @@ def _by_device(device: str) -> Iterator[_Way]:
 
 
 def _by_rule(rule: str) -> Iterator[_Way]:
-    match = _RULE.fullmatch(rule)
+    match = re.fullmatch(_RULE, rule)
     # m alone allows to make the node, not to open it
     if match is None or not {"r", "w"} & set(match[4]):
         return
@@ -198,9 +198,9 @@ def _tokens(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _cdi_token(name: str) -> str:
-    match = _CDI.fullmatch(name)
+    match = re.fullmatch(_CDI, name)
     bare = match[1] if match else name
-    typed = _TYPED_INDEX.fullmatch(bare)
+    typed = re.fullmatch(_TYPED_INDEX, bare)
     return typed[1] if typed else bare
 
 

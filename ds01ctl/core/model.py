@@ -7,16 +7,14 @@ Memory is in bytes, times are aware UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 GapKind = Literal["absent", "failed", "denied"]
 Health = Literal["ok", "lost", "reset-required", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """A reading that is missing: nothing may be concluded from it."""
 
     source: str
@@ -29,8 +27,7 @@ class Gap:
 # --- NVML -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MigDevice:
+class MigDevice(NamedTuple):
     """One MIG instance of a GPU."""
 
     uuid: str
@@ -44,11 +41,10 @@ class MigDevice:
     memory_used_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
+class Gpu(NamedTuple):
     """One physical GPU, as NVML sees it."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuple's method of the name is not wanted
     uuid: str
     """``GPU-…``; for a GPU that is lost before its UUID was read, ``index:N``."""
     name: str | None = None
@@ -71,8 +67,7 @@ class Gpu:
     """False: this GPU's process list could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpuUse:
+class GpuUse(NamedTuple):
     """One process on one GPU or MIG instance."""
 
     pid: int
@@ -85,8 +80,7 @@ class GpuUse:
     compute_instance: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
+class Driver(NamedTuple):
     """The NVIDIA driver as NVML reports it."""
 
     version: str | None = None
@@ -98,8 +92,7 @@ class Driver:
 # --- /proc ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process that uses a GPU, or holds its device node. Identity: boot id, pid, start_ticks."""
 
     pid: int
@@ -127,8 +120,7 @@ class Process:
 # --- containers -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A bind mount or volume."""
 
     type: str
@@ -136,19 +128,17 @@ class Mount:
     destination: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class DeviceRequest(NamedTuple):
     """One entry of HostConfig.DeviceRequests (``--gpus``, CDI)."""
 
     driver: str
-    count: int
+    count: int  # type: ignore[assignment]  # tuple's method of the name is not wanted
     device_ids: tuple[str, ...]
     capabilities: tuple[str, ...]
     """Flattened."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerConfig:
+class ContainerConfig(NamedTuple):
     """What never changes for a container id: how it was asked for."""
 
     runtime: str
@@ -166,8 +156,7 @@ class ContainerConfig:
     pid_mode: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """One container of one engine. Identity: engine, id, started_at."""
 
     engine: str
@@ -196,8 +185,7 @@ class Container:
         return self.state in {"running", "paused", "restarting"}
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """A container engine that was asked."""
 
     host: str
@@ -215,8 +203,7 @@ class Engine:
 # --- people -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """Leave to use the host directly, from a file in bare_metal_access.state_dir."""
 
     user: str
@@ -228,8 +215,7 @@ class Grant:
 # --- all of it --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """Everything one run saw, and what it could not see."""
 
     taken_at: datetime
@@ -239,21 +225,21 @@ class Snapshot:
     driver: Driver = Driver()
     gpus: tuple[Gpu, ...] = ()
     uses: tuple[GpuUse, ...] = ()
-    processes: Mapping[int, Process] = field(default_factory=dict)
+    processes: Mapping[int, Process] = {}
     """By pid: every process named in uses that could be read."""
-    unreadable: Mapping[int, str] = field(default_factory=dict)
+    unreadable: Mapping[int, str] = {}
     """By pid: why a GPU process that is there could not be read."""
     dead: tuple[GpuUse, ...] = ()
     """Uses by pids that do not exist although NVML, asked again, still lists them."""
-    device_holders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    device_holders: Mapping[str, tuple[int, ...]] = {}
     """By GPU uuid: pids with its device node open; looked up for ghost memory only, as root."""
     engines: tuple[Engine, ...] = ()
     containers: tuple[Container, ...] = ()
-    users: Mapping[int, str] = field(default_factory=dict)
+    users: Mapping[int, str] = {}
     """Login by uid; a uid without an entry is absent."""
-    uids: Mapping[str, int] = field(default_factory=dict)
+    uids: Mapping[str, int] = {}
     """Uid by login, for the logins that labels and names claim."""
-    path_owners: Mapping[str, int] = field(default_factory=dict)
+    path_owners: Mapping[str, int] = {}
     """Uid that owns the home above a path, for bind mounts and work folders."""
     grants: tuple[Grant, ...] = ()
     gaps: tuple[Gap, ...] = ()

@@ -26,10 +26,10 @@ _FOLDER_LABELS = (
     ("devcontainer.local_folder", "devcontainer folder"),
     ("com.docker.compose.project.working_dir", "compose working_dir"),
 )
-_LOGIN = re.compile(r"[^\s/:\x00-\x1f\x7f]{1,256}")
-_NAME_WITH_UID = re.compile(r".+\._\.(\d{1,10})")
-_USER_SLICE = re.compile(r"ds01-[^-]+-([^-]+)\.slice")
-_UID_SLICE = re.compile(r"u(\d{1,10})")
+_LOGIN = r"[^\s/:\x00-\x1f\x7f]{1,256}"
+_NAME_WITH_UID = r".+\._\.(\d{1,10})"
+_USER_SLICE = r"ds01-[^-]+-([^-]+)\.slice"
+_UID_SLICE = r"u(\d{1,10})"
 
 
 class Owner(NamedTuple):
@@ -85,7 +85,7 @@ class People:
 
     def of_slice(self, part: str) -> str | None:
         """Find the one login that the user part of a slice name stands for."""
-        if match := _UID_SLICE.fullmatch(part):
+        if match := re.fullmatch(_UID_SLICE, part):
             return self.login(int(match[1]))
         logins = self._by_canonical.get(part, set())
         return next(iter(logins)) if len(logins) == 1 else None
@@ -96,7 +96,7 @@ def logins_to_ask(container: Container) -> set[str]:
     claimed = {container.labels.get(label, "") for label in _OWNER_LABELS}
     if container.cgroup and (part := _slice_user(classify(container.cgroup))):
         claimed.add(part)
-    return {login for login in claimed if _LOGIN.fullmatch(login)}
+    return {login for login in claimed if re.fullmatch(_LOGIN, login)}
 
 
 def paths_to_ask(container: Container, home_dirs: Sequence[str]) -> set[str]:
@@ -164,7 +164,7 @@ def _container_claims(container: Container, snapshot: Snapshot, people: People) 
             yield _uid_claim(
                 "engine", people.login(engine.uid), engine.uid, "certain", "run by the engine of"
             )
-    if match := _NAME_WITH_UID.fullmatch(container.name):
+    if match := re.fullmatch(_NAME_WITH_UID, container.name):
         uid = int(match[1])
         login = people.login(uid)
         known: Confidence = "likely" if login != str(uid) else "guess"
@@ -178,7 +178,7 @@ def _label_claims(labels: Mapping[str, str], people: People) -> Iterator[Claim]:
         login = labels.get(label)
         if login is None:
             continue
-        if not _LOGIN.fullmatch(login):
+        if not re.fullmatch(_LOGIN, login):
             continue
         if people.exists(login):
             yield Claim(
@@ -204,7 +204,7 @@ def _slice_claims(place: Place, people: People) -> Iterator[Claim]:
 
 
 def _slice_user(place: Place) -> str | None:
-    match = _USER_SLICE.fullmatch(place.slice or "")
+    match = re.fullmatch(_USER_SLICE, place.slice or "")
     return match[1] if match else None
 
 

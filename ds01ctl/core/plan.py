@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from ds01ctl.core.model import Gap
@@ -14,8 +13,7 @@ Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Something an admin should know, with the evidence for it."""
 
     kind: str
@@ -34,8 +32,7 @@ class Finding:
     """Too young, or seen in too few recorded scans, to act upon."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """A change that is planned, or was made."""
 
     kind: str
@@ -45,8 +42,7 @@ class Action:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What a command returns; the command line renders it once and maps it to an exit code."""
 
     command: str
@@ -55,7 +51,7 @@ class Result:
     gaps: tuple[Gap, ...] = ()
     findings: tuple[Finding, ...] = ()
     actions: tuple[Action, ...] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = {}
     failed_gaps: bool = False
     """A gap counts as a failure: exit 3."""
 

@@ -6,8 +6,8 @@ import re
 from datetime import datetime, timedelta, timezone
 
 # datetime.fromisoformat of Python 3.10 knows neither Z nor nine digits of a second
-_RFC_3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d*))?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII
+_RFC_3339 = (
+    r"(?a)(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:[.,](\d*))?([Zz]|[+-]\d\d:?\d\d)?"
 )
 
 
@@ -18,7 +18,7 @@ def format_time(time: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """Read a time, to the microsecond; naive where it has no zone. Raises ValueError."""
-    match = _RFC_3339.fullmatch(text)
+    match = re.fullmatch(_RFC_3339, text)
     if match is None:
         raise ValueError(f"not a time like 2026-11-23T12:00:00Z: {text[:40]!r}")
     year, month, day, hour, minute, second = (int(match[group]) for group in range(1, 7))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ds01ctl.core.cgroup_path import Place, classify, is_below, is_within
@@ -40,8 +39,7 @@ _NEVER_OF_AN_ENGINE = frozenset({"lxc", "nspawn", "libvirt"})
 MPS_SERVER = "nvidia-cuda-mps-server"
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """One container, known or not, or one process on the host."""
 
     kind: Kind
@@ -55,7 +53,7 @@ class Workload:
     """What the container was given; None: not a container, or not known."""
     processes: tuple[Process, ...] = ()
     uses: tuple[GpuUse, ...] = ()
-    evidence: tuple[str, ...] = field(default=())
+    evidence: tuple[str, ...] = ()
 
     @property
     def has_gpu(self) -> bool:

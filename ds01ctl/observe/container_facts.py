@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ds01ctl.core.model import ContainerConfig, DeviceRequest
 
@@ -13,8 +12,7 @@ _FORMAT = 1
 """Raise it when the fields change: what was remembered before is then forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFacts:
+class KnownFacts(NamedTuple):
     """What an inspect told: the configuration for good, the rest until the state changes."""
 
     state: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Container, Engine, Gap
@@ -144,7 +143,7 @@ def _container(
     container = engine_json.listed(one.host, one.entry, facts, cgroup)
     if facts is None and known is not None:
         # only the configuration is for good
-        return replace(container, config=known.config)
+        return container._replace(config=known.config)
     return container
 
 
@@ -263,4 +262,4 @@ def _needs_image(facts: KnownFacts) -> bool:
 
 def _compare(facts: KnownFacts, image_environment: object) -> KnownFacts:
     inherited = engine_json.visible_devices(image_environment) == facts.config.visible_devices
-    return replace(facts, config=replace(facts.config, visible_devices_from_image=inherited))
+    return facts._replace(config=facts.config._replace(visible_devices_from_image=inherited))

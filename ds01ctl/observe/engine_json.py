@@ -13,9 +13,9 @@ from ds01ctl.core.model import Container, ContainerConfig, DeviceRequest, Mount
 from ds01ctl.observe.clock import parse_time
 from ds01ctl.observe.container_facts import KnownFacts
 
-_ID = re.compile(r"[0-9a-f]{64}")
+_ID = r"[0-9a-f]{64}"
 # podman writes it without the name of the hash
-_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
+_IMAGE_ID = r"(?:sha256:)?[0-9a-f]{64}"
 # podman's own words
 _STATES = {
     "configured": "created",
@@ -36,7 +36,7 @@ def container_id(entry: object) -> str | None:
 
 def is_id(text: str) -> bool:
     """Tell whether a text is a full container id; names and short ids are not unique."""
-    return _ID.fullmatch(text) is not None
+    return re.fullmatch(_ID, text) is not None
 
 
 def listed_state(entry: Json) -> str:
@@ -98,7 +98,7 @@ def visible_devices(environment: object) -> str | None:
 def image_id(answer: Json) -> str | None:
     """Read the id of the image from a container's inspect answer."""
     image = _text(answer.get("Image"))
-    return image if _IMAGE_ID.fullmatch(image) else None
+    return image if re.fullmatch(_IMAGE_ID, image) else None
 
 
 def image_environment(answer: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.model import Driver, Gap, Gpu, GpuUse
@@ -111,7 +110,7 @@ def _all_announced(readings: dict[int, GpuReading], count: int, why: str) -> dic
     """Fill in the GPUs that a child which did not finish left out, or left half read."""
     every = {index: GpuReading(unread(index)) for index in range(count)} | readings
     return {
-        index: GpuReading(replace(gpu, error=why) if gpu.error == NOT_READ else gpu, uses, gaps)
+        index: GpuReading(gpu._replace(error=why) if gpu.error == NOT_READ else gpu, uses, gaps)
         for index, (gpu, uses, gaps) in every.items()
     }
 

@@ -6,7 +6,6 @@ Source: the NVML API reference.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.model import Driver, Gap, Gpu, MigDevice
@@ -71,7 +70,7 @@ def _read_uses_of(nvml: Nvml, reporter: Reporter, index: int, gpu_uuids: Collect
         handle, gpu = _identify(nvml, index)
         if gpu.uuid in gpu_uuids:
             mig = nvml.ask("nvmlDeviceGetMigMode", handle)
-            reporter.tell(_read_inside(nvml, handle, replace(gpu, mig_mode=bool(mig and mig[0]))))
+            reporter.tell(_read_inside(nvml, handle, gpu._replace(mig_mode=bool(mig and mig[0]))))
     except CallFailed:
         return  # nothing can be confirmed of this GPU; the others may still answer
 
@@ -81,11 +80,11 @@ def _read_gpu(nvml: Nvml, reporter: Reporter, index: int) -> None:
     try:
         handle, gpu = _identify(nvml, index)
         # should the next call hang, the parent can at least name the GPU
-        reporter.tell(GpuReading(replace(gpu, health="error", error=NOT_READ)))
+        reporter.tell(GpuReading(gpu._replace(health="error", error=NOT_READ)))
         reading = _read_inside(nvml, handle, _with_state(nvml, handle, gpu))
     except CallFailed as failure:
         health = GONE.get(failure.error, "error")
-        gpu = replace(gpu, health=health, error=str(failure), processes_known=False)
+        gpu = gpu._replace(health=health, error=str(failure), processes_known=False)
         reading = GpuReading(gpu, (), (_gap(gpu, failure),))
     reporter.tell(reading)
 
@@ -112,8 +111,7 @@ def _with_state(nvml: Nvml, handle: Any, gpu: Gpu) -> Gpu:
     total, used = _memory(nvml, handle)
     current, pending = nvml.ask("nvmlDeviceGetMigMode", handle) or (None, None)
     rates = nvml.ask("nvmlDeviceGetUtilizationRates", handle)
-    return replace(
-        gpu,
+    return gpu._replace(
         name=nvml.text("nvmlDeviceGetName", handle),
         minor=nvml.ask("nvmlDeviceGetMinorNumber", handle),
         memory_total_bytes=total,
@@ -143,14 +141,13 @@ def _read_inside(nvml: Nvml, handle: Any, gpu: Gpu) -> GpuReading:
     """Read the MIG instances and the processes of a GPU, and say what is missing."""
     instances, complete = _instances(nvml, handle) if gpu.mig_mode else ([], False)
     uses, failures = read_processes(nvml, handle, gpu.uuid, instances, whole_needed=not complete)
-    gpu = replace(
-        gpu,
+    gpu = gpu._replace(
         mig_devices=tuple(instance.device for instance in instances),
         processes_known=not failures,
     )
     gaps = [_gap(gpu, failure) for failure in failures]
     if nvml.trouble:
-        gpu = replace(gpu, health="error", error=str(nvml.trouble))
+        gpu = gpu._replace(health="error", error=str(nvml.trouble))
         gaps.append(_gap(gpu, nvml.trouble))
     return GpuReading(gpu, uses, tuple(dict.fromkeys(gaps)))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # include/linux/proc_ns.h; the same since Linux 3.8
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 _INITIAL_CGROUP_NAMESPACE = 0xEFFFFFFB
-_NODE = re.compile(r"/dev/nvidia(\d{1,7})(?: \(deleted\))?")
+_NODE = r"/dev/nvidia(\d{1,7})(?: \(deleted\))?"
 
 
 def boot_id(paths: Paths) -> str:
@@ -75,7 +75,7 @@ def device_holders(minors: frozenset[int], paths: Paths) -> dict[int, tuple[int,
 
 
 def _open_nodes(folder: str) -> set[int]:
-    return {int(match[1]) for link in _links(folder) if (match := _NODE.fullmatch(link))}
+    return {int(match[1]) for link in _links(folder) if (match := re.fullmatch(_NODE, link))}
 
 
 def _links(folder: str) -> Iterator[str]:

@@ -47,9 +47,11 @@ def cgroup_path(text: bytes) -> str | None:
         controllers, colon, path = rest.partition(":")
         if colon:
             paths.setdefault(controllers, path)
-    if len(paths) <= 1:
-        return next(iter(paths.values()), None)
-    return _most_telling(paths)
+    said = set(paths.values()) - {"/"}
+    # all controllers mostly agree
+    if len(said) > 1:
+        return _most_telling(paths)
+    return next(iter(said), "/") if paths else None
 
 
 def _most_telling(paths: dict[str, str]) -> str:

@@ -56,7 +56,7 @@ def read(
         _look_up_logins(names, reporter)
         _look_up_owners(paths, homes, reporter)
 
-    return _reading(Child(look_up).collect(deadline_s), deadline_s)
+    return _reading(Child(look_up, lifetime_s=deadline_s + 1).collect(deadline_s), deadline_s)
 
 
 def _reading(answer: Answer, deadline_s: float) -> UsersReading:

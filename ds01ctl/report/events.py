@@ -10,9 +10,8 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Gap
 
@@ -31,14 +30,13 @@ NAME_MAX = 100
 """Characters kept of a name when the line would be too long even without details."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened; ``type`` is dot separated, like ``detection.container_exited``."""
 
     type: str
     user: str | None
     source: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = {}
     message: str = ""
     """One line for people; in the log it is kept among the details."""
     priority: int = 6

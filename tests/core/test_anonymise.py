@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
@@ -37,6 +36,7 @@ from .worlds import (
     docker,
     managed,
     process,
+    replace,
     session,
     slice_of,
     use,

@@ -56,6 +56,10 @@ TABLE = [
         container("nspawn", "lab-one", slice="machine.slice"),
     ),
     (
+        r"/machine.slice/machine-qemu\x2d1\x2dvm.scope",
+        container("libvirt", "1-vm", slice="machine.slice"),
+    ),
+    (
         "/machine.slice/systemd-nspawn@lab.service/payload",
         container("nspawn", "lab", slice="machine.slice"),
     ),

@@ -1,6 +1,5 @@
 """Every rule of `detect`, as worlds and what must be found in them."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from .worlds import (
     managed,
     mig,
     process,
+    replace,
     session,
     slice_of,
     use,

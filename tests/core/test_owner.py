@@ -1,7 +1,5 @@
 """Who owns a container or a process: every rule, their order, and what contradicts them."""
 
-from dataclasses import replace
-
 import pytest
 
 from ds01ctl.core.cgroup_path import classify
@@ -15,7 +13,7 @@ from ds01ctl.core.owner import (
     paths_to_ask,
 )
 
-from .worlds import ALICE, BOB, A, container, managed, process, session, slice_of, world
+from .worlds import ALICE, BOB, A, container, managed, process, replace, session, slice_of, world
 
 HOST = world(path_owners={"/home/alice/p": ALICE, "/home/bob": BOB, "/home/bob/c": BOB})
 BIND_BOB = (Mount("bind", "/home/bob", "/w"),)

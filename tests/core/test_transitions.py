@@ -1,7 +1,5 @@
 """What changed between two recorded runs, and what only looks like it."""
 
-from dataclasses import replace
-
 import pytest
 
 from ds01ctl.core.detect import decide
@@ -9,7 +7,7 @@ from ds01ctl.core.model import Engine, Snapshot
 from ds01ctl.core.policy import builtin_policy
 from ds01ctl.core.transitions import answered, compare, confirmed, rows
 
-from .worlds import ALICE, ENGINE, A, B, container, docker, gpu, process, use, world
+from .worlds import ALICE, ENGINE, A, B, container, docker, gpu, process, replace, use, world
 
 
 def run(*worlds: Snapshot) -> list[list[str]]:

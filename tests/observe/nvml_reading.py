@@ -6,7 +6,6 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.model import Gpu, GpuUse, MigDevice
@@ -67,12 +66,12 @@ def a100(index: int, **known: object) -> Gpu:
         persistence_mode=True,
         compute_mode="Default",
     )
-    return replace(healthy, **known)  # type: ignore[arg-type] -- the table says which
+    return healthy._replace(**known)  # type: ignore[arg-type] -- the table says which
 
 
 def use(index: int, pid: int, **known: object) -> GpuUse:
     compute = GpuUse(pid, uuid(index), "C", GIB)
-    return replace(compute, **known)  # type: ignore[arg-type] -- the table says which
+    return compute._replace(**known)  # type: ignore[arg-type] -- the table says which
 
 
 def described(index: int) -> str:

@@ -44,6 +44,12 @@ def test_a_child_that_hangs_is_ended_at_the_deadline_and_keeps_what_it_told():
     assert time.monotonic() - began < 5
 
 
+def test_a_lifetime_ends_a_child_that_nobody_ends():
+    """As when its parent was killed: a hang in C is no obstacle."""
+    child = Child(lambda _: time.sleep(60), lifetime_s=0.2)
+    assert child.collect(30).problem == "killed by SIGALRM"
+
+
 def test_the_deadline_counts_from_the_start():
     child = Child(lambda _: time.sleep(60))
     time.sleep(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.nvml.double import GIB, NO_PERMISSION, NOT_SUPPORTED, uuid
@@ -23,7 +22,7 @@ def test_mig_instances_and_their_processes(nvml: NvmlDouble, tmp_path: Path):
 
 def test_one_process_in_two_instances_is_two_uses(nvml: NvmlDouble, tmp_path: Path):
     mig_host(nvml).process(1, 101, gi=3, ci=0, mem=None)
-    other = replace(IN_INSTANCE, mig_uuid="MIG-1-3-0", gpu_instance=3, memory_bytes=None)
+    other = IN_INSTANCE._replace(mig_uuid="MIG-1-3-0", gpu_instance=3, memory_bytes=None)
     assert read(nvml, tmp_path).uses == (use(0, 100), other, IN_INSTANCE)
 
 
@@ -81,6 +80,6 @@ def test_instances_that_cannot_be_listed_are_not_none(nvml: NvmlDouble, tmp_path
     """The processes are still known, from the whole GPU's list."""
     mig_host(nvml).fault("nvmlDeviceGetMaxMigDeviceCount", NOT_SUPPORTED)
     reading = read(nvml, tmp_path)
-    assert reading.uses == (use(0, 100), replace(IN_INSTANCE, mig_uuid=None))
+    assert reading.uses == (use(0, 100), IN_INSTANCE._replace(mig_uuid=None))
     assert (reading.gpus[1].health, reading.gpus[1].mig_devices) == ("error", ())
     assert [gap.kind for gap in reading.gaps] == ["failed"]
