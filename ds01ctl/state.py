@@ -157,9 +157,11 @@ class State:
 
     # --- sources and jobs ---
 
-    def seen_sources(self) -> set[str]:
-        """Name the sources that have ever answered."""
-        return {name for (name,) in self._store.rows("SELECT name FROM sources")}
+    def seen_sources(self, since: datetime | None = None) -> set[str]:
+        """Name the sources that have answered, ever or at ``since`` or later."""
+        rows = self._store.rows("SELECT name, answered_at FROM sources")
+        with told(self._path):
+            return {name for name, at in rows if since is None or _time(at) >= since}
 
     def note_sources(self, names: Iterable[str], now: datetime) -> None:
         """Note the sources that answered in this run."""

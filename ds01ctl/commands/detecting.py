@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ds01ctl.commands import gathering
@@ -17,8 +18,11 @@ from ds01ctl.core.plan import Result
 from ds01ctl.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ds01ctl.core.detect import Verdicts
     from ds01ctl.core.model import Snapshot
+    from ds01ctl.core.plan import Finding
     from ds01ctl.core.policy import Policy
     from ds01ctl.paths import Paths
 
@@ -45,6 +49,8 @@ class Look(NamedTuple):
     policy: Policy
     verdicts: Verdicts
     gaps: tuple[Gap, ...]
+    about: Mapping[str, Any] = MappingProxyType({})
+    """What else the result should say: where it was replayed from."""
 
 
 def check(
@@ -73,19 +79,27 @@ def look(wish: Wish, paths: Paths) -> Look:
     from ds01ctl.commands import remembering
 
     past = remembering.recall(paths)
-    gathered = gathering.gather(paths, wish.config, past.facts)
+    gathered = gathering.gather(paths, wish.config, past.facts, past.sources)
     snapshot, policy = gathered.snapshot, gathered.loaded.policy
-    gaps = gathering.required((*snapshot.gaps, *past.gaps), policy, past.sources)
+    gaps = (*snapshot.gaps, *past.gaps)
     verdicts = detect.decide(snapshot, policy, snapshot.taken_at, past.memory)
     return Look(snapshot, policy, verdicts, gaps)
 
 
 def _replayed(wish: Wish, paths: Paths) -> Look:
+    """Judge a recorded host by the policy of today, and say so."""
     from ds01ctl.commands import replaying
 
-    snapshot, policy = replaying.load(str(wish.replay), wish.config, paths)
+    replay = replaying.load(str(wish.replay), wish.config, paths)
+    snapshot, policy = replay.snapshot, replay.policy
     verdicts = detect.decide(snapshot, policy, snapshot.taken_at)
-    return Look(snapshot, policy, verdicts, snapshot.gaps)
+    about = {
+        "file": wish.replay,
+        "host": snapshot.host,
+        "taken_at": snapshot.taken_at,
+        "policy": policy.files[0] if policy.files else None,
+    }
+    return Look(snapshot, policy, verdicts, snapshot.gaps, {"replay": about})
 
 
 def unmanaged(wish: Wish, *, record: bool, as_json: bool, exit_on_findings: bool) -> Shown:
@@ -107,14 +121,23 @@ def unmanaged(wish: Wish, *, record: bool, as_json: bool, exit_on_findings: bool
 
 def _unmanaged_result(seen: Look, wish: Wish, *, recording: bool = False) -> Result:
     """Select the findings to report; the timer leaves new ones for its next runs."""
-    findings = selection.findings(seen.verdicts.findings, wish.user, wish.kinds, _gpu(wish, seen))
+    gpus = _gpus(wish, seen)
+    found = selection.findings(seen.verdicts.findings, wish.user, wish.kinds, gpus)
+    reported = tuple(finding for finding in found if not (recording and finding.new))
+    data = {**selection.overview(reported, seen.snapshot), **seen.about}
     if recording:
-        findings = tuple(finding for finding in findings if not finding.new)
-    data = selection.overview(seen.verdicts, seen.snapshot)
+        data["held_back"] = len(found) - len(reported)
     if wish.show_all:
-        data["left_alone"] = selection.left_alone(seen.verdicts, seen.snapshot)
+        every = selection.workloads(seen.verdicts.workloads, wish.user, (), gpus, show_all=True)
+        data["left_alone"] = selection.left_alone(every, seen.snapshot)
+    return _result("detect unmanaged", seen, reported, data)
+
+
+def _result(
+    command: str, seen: Look, findings: tuple[Finding, ...], data: dict[str, Any]
+) -> Result:
     return Result(
-        "detect unmanaged",
+        command,
         seen.snapshot.host,
         seen.snapshot.taken_at,
         seen.gaps,
@@ -137,34 +160,31 @@ def workloads(wish: Wish, *, as_json: bool) -> Shown:
 
 
 def _workloads_result(seen: Look, wish: Wish) -> Result:
+    gpus = _gpus(wish, seen)
     chosen = selection.workloads(
-        seen.verdicts.workloads, wish.user, wish.kinds, _gpu(wish, seen), show_all=wish.show_all
+        seen.verdicts.workloads, wish.user, wish.kinds, gpus, show_all=wish.show_all
     )
     rows = [selection.row(workload, seen.snapshot) for workload in chosen]
+    found = selection.findings(seen.verdicts.findings, wish.user, (), gpus)
     data: dict[str, Any] = {
-        **selection.overview(seen.verdicts, seen.snapshot),
+        **selection.overview(found, seen.snapshot),
+        **seen.about,
         "by": wish.by,
         "workloads": sorted(rows, key=lambda row: selection.sort_key(row, wish.by)),
     }
-    return Result(
-        "detect workloads",
-        seen.snapshot.host,
-        seen.snapshot.taken_at,
-        seen.gaps,
-        data=data,
-        failed_gaps=gathering.is_failure(seen.gaps),
-    )
+    return _result("detect workloads", seen, (), data)
 
 
-def _gpu(wish: Wish, seen: Look) -> str | None:
-    """Resolve ``--gpu`` to a UUID. Raises UsageError where there is no such GPU."""
+def _gpus(wish: Wish, seen: Look) -> frozenset[str] | None:
+    """Resolve ``--gpu`` to UUIDs. Raises UsageError where there is no such GPU."""
     if wish.gpu is None:
         return None
-    uuid = selection.gpu_uuid(wish.gpu, seen.snapshot)
-    if uuid is None:
-        there = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in seen.snapshot.gpus) or "none"
-        raise UsageError(f"no GPU {wish.gpu}", f"GPUs that can be seen: {there}")
-    return uuid
+    uuids = selection.gpu_uuids(wish.gpu, seen.snapshot)
+    if uuids is None:
+        there = ", ".join(str(gpu.index) for gpu in seen.snapshot.gpus) or "none"
+        hint = f"GPUs that can be seen: {there}; a UUID, or GPU:INSTANCE for MIG, is fine too"
+        raise UsageError(f"no GPU {wish.gpu}", hint)
+    return uuids
 
 
 def _check_kinds(wanted: tuple[str, ...], known: tuple[str, ...]) -> None:

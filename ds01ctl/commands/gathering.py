@@ -7,7 +7,7 @@ meanwhile.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -71,6 +71,7 @@ def gather(
     paths: Paths,
     explicit: Path | None,
     known: Mapping[str, KnownFacts],
+    seen_before: Collection[str] = (),
 ) -> Gathered:
     """Look at the host once. Raises Ds01Error for a bad policy or a foreign PID namespace."""
     from ds01ctl.observe import containers, engine_hosts, nvml, own_place, processes
@@ -110,7 +111,9 @@ def gather(
         gaps=(*loaded.gaps, *gpu.gaps, *engines.gaps, *late_gaps, *seen.gaps),
     )
     snapshot = _with_holders(_without_dead(snapshot), policy, paths)
-    return Gathered(_with_people(snapshot, policy, paths), loaded, engines.facts)
+    snapshot = _with_people(snapshot, policy, paths)
+    gaps = required(snapshot.gaps, policy, seen_before)
+    return Gathered(snapshot._replace(gaps=gaps), loaded, engines.facts)
 
 
 def _late_containers(
@@ -214,17 +217,16 @@ def _uids(snapshot: Snapshot) -> set[int]:
     return uids
 
 
-def required(gaps: Iterable[Gap], policy: Policy, seen_before: Iterable[str]) -> tuple[Gap, ...]:
+def required(gaps: Iterable[Gap], policy: Policy, seen_before: Collection[str]) -> tuple[Gap, ...]:
     """Turn "absent" into "failed" where the policy requires a source, or an earlier run had it."""
     must = set(policy.value("require") or ())
-    before = set(seen_before)
     judged = []
     for gap in gaps:
         if gap.kind == "absent" and gap.source in must:
             judged.append(
                 gap._replace(kind="failed", reason=f"{gap.reason}; the policy requires it")
             )
-        elif gap.kind == "absent" and gap.source in before:
+        elif gap.kind == "absent" and gap.source in seen_before:
             reason = f"{gap.reason}; it answered in an earlier run"
             judged.append(gap._replace(kind="failed", reason=reason))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ds01ctl.paths import Paths
 
 JOB = "detect"
+FORGOTTEN_AFTER = timedelta(days=7)
+"""A source that has been silent for so long was removed, and is missed no more."""
 _INVENTORY = "workload"
 
 
@@ -61,23 +64,26 @@ def _gap(error: StateError) -> Gap:
 
 
 def _past(state: State) -> Past:
+    """Read all of it. Raises StateError also for content that makes no sense."""
     from ds01ctl.observe.container_facts import from_json
 
-    facts = {
-        name: known for name, text in state.container_facts().items() if (known := from_json(text))
-    }
+    known = state.container_facts().items()
     seen = state.known_findings()
-    rows = {
-        tuple(json.loads(name)): json.loads(row)
-        for (kind, name), row in state.known_inventory().items()
-        if kind == _INVENTORY
-    }
+    since = gathering.utcnow() - FORGOTTEN_AFTER
+    try:
+        rows = {
+            tuple(map(str, json.loads(name))): dict(json.loads(row))
+            for (kind, name), row in state.known_inventory().items()
+            if kind == _INVENTORY
+        }
+    except (ValueError, TypeError) as error:
+        raise StateError(f"the inventory makes no sense: {error}", "move the file away") from None
     return Past(
-        facts,
+        {name: facts for name, text in known if (facts := from_json(text))},
         seen,
         frozenset(key for key, one in seen.items() if one.confirmed),
         rows,
-        frozenset(state.seen_sources()),
+        frozenset(state.seen_sources(since)),
     )
 
 
@@ -89,12 +95,12 @@ def look_and_record(config: Path | None, paths: Paths) -> Look:
         began = time.monotonic()
         state, past = _open(paths)
         try:
-            gathered = gathering.gather(paths, config, past.facts)
+            gathered = gathering.gather(paths, config, past.facts, past.sources)
             snapshot, policy = gathered.snapshot, gathered.loaded.policy
-            gaps = gathering.required((*snapshot.gaps, *past.gaps), policy, past.sources)
             verdicts = detect.decide(
                 snapshot, policy, snapshot.taken_at, past.memory, recording=True
             )
+            gaps = (*snapshot.gaps, *past.gaps)
             look = Look(snapshot, policy, verdicts, gaps)
             gaps = (*gaps, *_tell_and_remember(look, past, state, gathered.facts, paths))
             look = look._replace(gaps=gaps)
@@ -123,8 +129,11 @@ def _tell_and_remember(
     changes, keep = transitions.compare(past.rows, new, past.sources, look.snapshot)
     changes += transitions.confirmed(look.verdicts.findings, past.confirmed)
     gaps = _append(changes, look, paths)
+    # what the log has is told; the journal alone is not worth telling it twice
+    told = all(gap.reason.startswith("journal") for gap in gaps)
+    look = look._replace(gaps=(*look.gaps, *gaps))
     try:
-        _remember(state, look, keep, facts, past, told=not gaps)
+        _remember(state, look, keep, facts, past, told=told)
     except StateError as error:
         return (*gaps, _gap(error))
     return gaps
@@ -135,7 +144,14 @@ def _append(changes: Sequence[Transition], look: Look, paths: Paths) -> tuple[Ga
 
     log = paths.under(str(look.policy.value("events.path")))
     written = [
-        events.Event(change.type, change.user, "ds01ctl detect", change.details, change.message)
+        events.Event(
+            change.type,
+            change.user,
+            "ds01ctl detect",
+            change.details,
+            change.message,
+            change.priority,
+        )
         for change in changes
     ]
     return events.append(written, log, paths.journal_socket, look.snapshot.taken_at)
@@ -179,15 +195,17 @@ def _remember(
 
 def _may_forget(key: transitions.Identity, snapshot: Snapshot) -> bool:
     """Forget a finding only where every source that it rests on answered."""
-    return not any(snapshot.lacks(source) for source in _rests_on(key))
+    silent = {f"engine:{engine.host}" for engine in snapshot.engines if not engine.answered}
+    return not any(snapshot.lacks(name) or name in silent for name in _rests_on(key))
 
 
 def _rests_on(key: transitions.Identity) -> tuple[str, ...]:
     kind, about = key[0], key[1]
-    if kind in {"unmanaged-container", "outside-slice", "privileged-gpu-container"}:
-        return ("docker",)
+    # one that no engine knows was seen through NVML, and has a runtime in the engine's place
+    if kind in {"unmanaged-container", "outside-slice"} and "://" in key[2]:
+        return (f"engine:{key[2]}",)
     if about == "container":
-        return "docker", "nvml", "processes"
+        return f"engine:{key[2]}", "nvml", "processes"
     if about == "process":
         return "nvml", "processes"
     return ("nvml", "docker", "users") if kind == "over-gpu-quota" else ("nvml",)

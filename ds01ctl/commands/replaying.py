@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.commands import gathering, remembering
 from ds01ctl.commands.shown import Shown
@@ -82,8 +82,15 @@ def _tell(result: Result, text: str) -> None:
         print(f"not seen: {gap.source} {gap.kind}: {clean(gap.reason, 400)}")
 
 
-def load(name: str, config: Path | None, paths: Paths) -> tuple[Snapshot, Policy]:
-    """Read a snapshot file, or the shipped example, with the policy to judge it by.
+class Replay(NamedTuple):
+    """A recorded host, and the policy to judge it by."""
+
+    snapshot: Snapshot
+    policy: Policy
+
+
+def load(name: str, config: Path | None, paths: Paths) -> Replay:
+    """Read a snapshot file, and the policy of today.
 
     The example is judged by its own policy unless ``--config`` names another.
     Raises Ds01Error for a file that cannot be read or is no snapshot.
@@ -93,16 +100,25 @@ def load(name: str, config: Path | None, paths: Paths) -> tuple[Snapshot, Policy
     is_example = name == EXAMPLE
     path = _EXAMPLE_DIR / "snapshot.json" if is_example else Path(name)
     try:
+        snapshot = codec.load_snapshot(_text(path, name))
+    except codec.CodecError as error:
+        raise Ds01Error(f"{name}: {error}", "make it anew with `ds01ctl snapshot`") from None
+    if is_example and config is None:
+        config = _EXAMPLE_DIR / "resource-limits.yaml"
+    loaded = gathering.load_policy(paths, config)
+    # whether there was a policy file then says nothing about the one that judges now
+    rest = (gap for gap in snapshot.gaps if gap.source != "policy" or gap.kind != "absent")
+    return Replay(snapshot._replace(gaps=(*rest, *loaded.gaps)), loaded.policy)
+
+
+def _text(path: Path, name: str) -> str:
+    try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         hint = "give a file of `ds01ctl snapshot`, or `example`"
         raise Ds01Error(f"{name}: {error.strerror}", hint) from None
     except UnicodeDecodeError:
         raise Ds01Error(f"{name}: not text", "give a file of `ds01ctl snapshot`") from None
-    try:
-        snapshot = codec.load_snapshot(text)
-    except codec.CodecError as error:
-        raise Ds01Error(f"{name}: {error}", "make it anew with `ds01ctl snapshot`") from None
-    if is_example and config is None:
-        config = _EXAMPLE_DIR / "resource-limits.yaml"
-    return snapshot, gathering.load_policy(paths, config).policy
+    if not text.strip():
+        raise Ds01Error(f"{name}: is empty", "make it anew with `ds01ctl snapshot`")
+    return text

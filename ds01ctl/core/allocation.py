@@ -7,14 +7,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.gpu_access import GpuAccess, units
+from ds01ctl.core.owner import TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from ds01ctl.core.model import Container, Snapshot
+    from ds01ctl.core.owner import Owner
     from ds01ctl.core.policy import Policy, Setting
-    from ds01ctl.core.workloads import Workload
+    from ds01ctl.core.workload import Workload
 
 _GPU_LABELS = (
     "ds01.gpu.uuids",
@@ -92,12 +94,21 @@ def over_quota(
     by_user: dict[str, list[Workload]] = {}
     for workload in inventory:
         owner = workload.owner
-        counts = workload.container and workload.verdict not in {"infrastructure", "exempt"}
-        if counts and owner.login and owner.confidence != "guess":
+        counts = workload.container and workload.verdict != "infrastructure"
+        if counts and owner.login and is_accountable(owner, snapshot):
             by_user.setdefault(owner.login, []).append(workload)
     for user, theirs in sorted(by_user.items()):
         yield from _too_many_gpus(user, theirs, snapshot, policy, now)
         yield from _too_many_containers(user, theirs, policy)
+
+
+def is_accountable(owner: Owner, snapshot: Snapshot) -> bool:
+    """Tell whether an owner is known well enough to be counted against a limit.
+
+    A label alone accuses nobody, nor does a uid whose name, and so whose group, is not known.
+    """
+    is_nameless = owner.uid not in snapshot.users and snapshot.lacks("users")
+    return owner.confidence != "guess" and owner.weight >= TRACE and not is_nameless
 
 
 def _too_many_gpus(

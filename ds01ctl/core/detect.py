@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.findings import of_gpus, of_owners, of_workload
+from ds01ctl.core.inventory import inventory
+from ds01ctl.core.model import LIVE
 from ds01ctl.core.plan import SEVERITIES
-from ds01ctl.core.workloads import workloads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import Snapshot
     from ds01ctl.core.plan import Finding
     from ds01ctl.core.policy import Policy
-    from ds01ctl.core.workloads import Workload
+    from ds01ctl.core.workload import Workload
 
 
 class Seen(NamedTuple):
@@ -52,7 +54,7 @@ def decide(
     `memory` is what recorded runs saw, by finding key; None where nothing was ever recorded.
     Findings too young to act upon are marked new. `recording` counts this run as a scan.
     """
-    seen = workloads(snapshot, policy, now)
+    seen = inventory(snapshot, policy, now)
     raw = [
         *(finding for one in seen for finding in of_workload(one, snapshot, policy)),
         *of_owners(seen, snapshot, policy, now),
@@ -76,9 +78,25 @@ def _date(
     scans = (earlier.scans if earlier else 0) + (1 if recording else 0)
     age = now - (finding.since or first_seen)
     is_young = age < timedelta(seconds=float(policy.value("detect.min_age_s")))
+    # a start that could not be read is no identity: the next run may tell it as another
+    is_tentative = finding.subject.get("state") in LIVE and finding.key[-1] == ""
     is_rare = memory is not None and scans < int(policy.value("detect.scans"))
-    return finding._replace(first_seen=first_seen, new=is_young or is_rare)
+    return finding._replace(first_seen=first_seen, new=is_young or is_rare or is_tentative)
 
 
 def _worst_first(finding: Finding) -> tuple[object, ...]:
-    return SEVERITIES.index(finding.severity), finding.kind, finding.user or "~", finding.key
+    """Sort by severity, then user and subject, so that what is about one thing stands together."""
+    name = str(finding.subject.get("name") or finding.subject.get("index") or "")
+    return (
+        SEVERITIES.index(finding.severity),
+        finding.user or "~",
+        natural(name),
+        finding.key[1:],
+        finding.kind,
+    )
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Make a sort key by which ``batch-2`` comes before ``batch-10``."""
+    parts = re.split(r"(\d{1,18})", name)
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]

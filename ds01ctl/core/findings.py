@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.allocation import allocated_gpus, over_quota
 from ds01ctl.core.cgroup_path import is_below
 from ds01ctl.core.plan import Finding
+from ds01ctl.core.subjects import gpu_name, identity, short, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import Gpu, GpuUse, Process, Snapshot
     from ds01ctl.core.plan import Severity
     from ds01ctl.core.policy import Policy
-    from ds01ctl.core.workloads import Workload
+    from ds01ctl.core.workload import Workload
 
 KINDS = (
     "unmanaged-container",
@@ -33,13 +33,20 @@ KINDS = (
 )
 """Every kind of finding, in the order of the documentation."""
 
+_OF_ENGINES = {"unmanaged-container", "outside-slice", "privileged-gpu-container"}
+_OF_BOTH = {"gpu-mismatch", "over-gpu-quota", "unattributed"}
+
+
+def blind_kinds(snapshot: Snapshot) -> frozenset[str]:
+    """Name the kinds of finding that can't be seen at all now: none found is not none there."""
+    no_gpus = snapshot.lacks("nvml") and not snapshot.gpus
+    no_engines = not any(engine.answered for engine in snapshot.engines)
+    of_gpus = set(KINDS) - _OF_ENGINES - {"gpu-unhealthy"}
+    blind = of_gpus if no_gpus else set()
+    return frozenset(blind | (_OF_ENGINES | _OF_BOTH if no_engines else set()))
+
+
 _QUIET = {"infrastructure", "system"}
-_LONG_ID = r"([0-9a-f]{12})[0-9a-f]{52}"
-
-
-def short(text: str) -> str:
-    """Cut container ids to the twelve digits that people use."""
-    return re.sub(_LONG_ID, r"\1…", text)
 
 
 def of_workload(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
@@ -51,7 +58,8 @@ def of_workload(workload: Workload, snapshot: Snapshot, policy: Policy) -> Itera
         return
     if workload.verdict == "unmanaged":
         yield _unmanaged(workload, snapshot)
-    if workload.uses and (workload.owner.login is None or workload.place is None):
+    # where a gap is the reason, the gap tells
+    if workload.uses and workload.owner.login is None and workload.verdict != "unknown":
         yield _finding("unattributed", "warning", workload, snapshot, (workload.why,))
     if workload.container:
         yield from _of_container(workload, snapshot, policy)
@@ -88,7 +96,8 @@ def _outside(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator
     """Compare the real cgroup, whatever inspect says, with the slice that carries the limits."""
     container = workload.container
     slice_name = str(policy.value("platform.slice"))
-    if not policy.value("enforcement.aggregate_limits") or not container or not container.cgroup:
+    in_force = policy.files and policy.value("enforcement.aggregate_limits")
+    if not in_force or not container or not container.cgroup or workload.verdict == "exempt":
         return
     if is_below(container.cgroup, slice_name):
         return
@@ -104,13 +113,20 @@ def _mismatch(workload: Workload, snapshot: Snapshot) -> Iterator[Finding]:
     if allocated is None:
         return
     given, source = allocated
-    strange = [
-        use for use in workload.uses if use.gpu_uuid not in given and use.mig_uuid not in given
-    ]
+    strange = [use for use in workload.uses if not _is_given(use, given, snapshot)]
     if strange:
         names = ", ".join(sorted({gpu_name(use, snapshot) for use in strange}))
-        evidence = (f"uses {names}", f"was given {_names(given, snapshot)} ({source})")
+        evidence = (f"uses {names}, was given {_names(given, snapshot)} ({source})",)
         yield _finding("gpu-mismatch", "warning", workload, snapshot, evidence)
+
+
+def _is_given(use: GpuUse, given: frozenset[str], snapshot: Snapshot) -> bool:
+    """Tell whether a use is of something given; one in an instance that is not known may be."""
+    if use.gpu_uuid in given or use.mig_uuid in given:
+        return True
+    gpu = next((gpu for gpu in snapshot.gpus if gpu.uuid == use.gpu_uuid), None)
+    inside = {device.uuid for device in gpu.mig_devices} if gpu else set()
+    return use.mig_uuid is None and bool(inside & given)
 
 
 def _names(uuids: frozenset[str], snapshot: Snapshot) -> str:
@@ -143,13 +159,13 @@ def of_owners(
 
 def of_gpus(snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
     """Find what is wrong with the GPUs themselves."""
-    if snapshot.driver.error and snapshot.driver.error != "LIBRARY_NOT_FOUND":
+    if snapshot.driver.error not in {None, "LIBRARY_NOT_FOUND", "NO_PERMISSION"}:
         yield _driver(snapshot)
     for gpu in snapshot.gpus:
-        if gpu.health != "ok":
+        if gpu.health not in {"ok", "unknown"}:
             evidence = (f"GPU {gpu.index} {gpu.health}: {gpu.error or 'no reason given'}",)
             yield _gpu_finding("gpu-unhealthy", "critical", gpu, evidence)
-        elif gpu.mig_mode and not gpu.mig_devices:
+        elif gpu.health == "ok" and gpu.mig_mode and not gpu.mig_devices:
             text = f"GPU {gpu.index} has MIG on and no instance: no CUDA program can use it"
             yield _gpu_finding("mig-without-instances", "warning", gpu, (text,))
         yield from _ghost(gpu, snapshot, policy)
@@ -261,102 +277,3 @@ def _finding(
         (kind, *identity(workload, snapshot, process)),
         since=process.started_at if process else workload.since,
     )
-
-
-def identity(
-    workload: Workload, snapshot: Snapshot, process: Process | None = None
-) -> tuple[str, ...]:
-    """Identify a workload across runs: a restart or a reused pid is another one."""
-    container = workload.container
-    if process is None and container:
-        started = container.started_at.isoformat() if container.started_at else ""
-        return "container", container.engine, container.id, started
-    if process is None and workload.place and workload.place.home == "container":
-        return "container", workload.place.runtime, workload.place.id or "", ""
-    process = process or next(iter(workload.processes), None)
-    if process is None:
-        return "process", snapshot.boot_id, str(workload.uses[0].pid), ""
-    return "process", snapshot.boot_id, str(process.pid), str(process.start_ticks)
-
-
-def subject_of(
-    workload: Workload, snapshot: Snapshot, process: Process | None = None
-) -> dict[str, Any]:
-    """Describe what a finding or an inventory row is about."""
-    about = _process_subject if process or workload.kind == "host-process" else _container_subject
-    return {
-        **about(workload, process or next(iter(workload.processes), None)),
-        "owner": {
-            "login": workload.owner.login,
-            "uid": workload.owner.uid,
-            "rule": workload.owner.rule,
-            "confidence": workload.owner.confidence,
-            "corroborated": workload.owner.corroborated,
-        },
-        "gpus": [gpu_use(use, snapshot) for use in workload.uses],
-    }
-
-
-def _container_subject(workload: Workload, _process: Process | None) -> dict[str, Any]:
-    container, place, access = workload.container, workload.place, workload.access
-    started = container and (container.started_at or container.created_at)
-    return {
-        "type": "container",
-        "engine": container.engine if container else None,
-        "id": container.id if container else (place.id if place else None),
-        "name": container.name if container else None,
-        "image": container.image if container else None,
-        "state": container.state if container else None,
-        "container_kind": workload.kind,
-        "runtime": place.runtime if place else None,
-        "cgroup": container.cgroup if container else None,
-        "inner_id": place.inner_id if place else None,
-        "started_at": started,
-        "gpu_access": list(access.forms) if access else None,
-        "gpu_uuids": sorted(access.gpu_uuids) if access and access.gpu_uuids is not None else None,
-        "pids": [process.pid for process in workload.processes],
-    }
-
-
-def _process_subject(workload: Workload, process: Process | None) -> dict[str, Any]:
-    place = workload.place
-    return {
-        "type": "process",
-        "pid": process.pid if process else workload.uses[0].pid,
-        "start_ticks": process.start_ticks if process else None,
-        "uid": process.uid if process else None,
-        "name": process.comm if process else None,
-        "exe": process.exe if process else None,
-        "cmdline": process.cmdline if process else None,
-        "cgroup": process.cgroup if process else None,
-        "place": place.runtime if place else None,
-        "unit": place.id if place else None,
-        "container_pid": process.container_pid if process else None,
-        "started_at": process.started_at if process else None,
-    }
-
-
-def gpu_use(use: GpuUse, snapshot: Snapshot) -> dict[str, Any]:
-    """Describe one process's use of one GPU; memory that is not known is null."""
-    index = next((gpu.index for gpu in snapshot.gpus if gpu.uuid == use.gpu_uuid), None)
-    return {
-        "pid": use.pid,
-        "index": index,
-        "uuid": use.gpu_uuid,
-        "mig_uuid": use.mig_uuid,
-        "gpu_instance": use.gpu_instance,
-        "compute_instance": use.compute_instance,
-        "type": use.type,
-        "memory_bytes": use.memory_bytes,
-    }
-
-
-def gpu_name(use: GpuUse, snapshot: Snapshot) -> str:
-    """Name a GPU or MIG instance as an admin would: ``GPU 0``, ``GPU 1 MIG 1g.5gb (GI 7)``."""
-    gpu = next((gpu for gpu in snapshot.gpus if gpu.uuid == use.gpu_uuid), None)
-    name = f"GPU {gpu.index}" if gpu else use.gpu_uuid
-    if use.mig_uuid or use.gpu_instance is not None:
-        devices = gpu.mig_devices if gpu else ()
-        profile = next((d.profile for d in devices if d.uuid == use.mig_uuid and d.profile), "")
-        name += f" MIG {profile}".rstrip() + f" (GI {use.gpu_instance})"
-    return name

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+LIVE = frozenset({"running", "paused", "restarting"})
+"""States of a container that has processes, or will have without a user's doing."""
 GapKind = Literal["absent", "failed", "denied"]
 Health = Literal["ok", "lost", "reset-required", "error"]
 
@@ -182,7 +184,7 @@ class Container(NamedTuple):
     @property
     def is_live(self) -> bool:
         """Running or about to: it has processes or will have them without a user's doing."""
-        return self.state in {"running", "paused", "restarting"}
+        return self.state in LIVE
 
 
 class Engine(NamedTuple):

@@ -1,8 +1,9 @@
 """Name the person behind a container or a process, and say how that is known.
 
 Every rule that says something is heard; the first one that holds wins, and those that
-contradict it are part of the evidence. Whoever starts a container writes its labels, so a label
-alone is never certain, and nothing is exempted on its word.
+contradict it are part of the evidence. What a container's maker writes freely (labels, names, the
+uid inside, the parent of its control group) may name an owner, but it never adds up to certainty,
+and nobody is exempted on its word.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ds01ctl.core.cgroup_path import classify
+from ds01ctl.core.cgroup_path import classify, is_below
 from ds01ctl.core.policy import canonical
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 Confidence = Literal["certain", "likely", "guess"]
 
+WORD, TRACE, FILES, KERNEL = range(4)
+"""How much a claim weighs: written freely; written, and it names a folder or slice that fits;
+somebody's files are mounted; the kernel or systemd says so."""
+
 _OWNER_LABELS = ("ds01.user", "aime.mlc.USER", "aime.mlc")
 _FOLDER_LABELS = (
     ("devcontainer.local_folder", "devcontainer folder"),
@@ -28,7 +33,6 @@ _FOLDER_LABELS = (
 )
 _LOGIN = r"[^\s/:\x00-\x1f\x7f]{1,256}"
 _NAME_WITH_UID = r".+\._\.(\d{1,10})"
-_USER_SLICE = r"ds01-[^-]+-([^-]+)\.slice"
 _UID_SLICE = r"u(\d{1,10})"
 
 
@@ -41,8 +45,10 @@ class Owner(NamedTuple):
     rule: str
     """The rule that named the owner: ``ds01.user``, ``bind mount``, ``real uid``, …"""
     evidence: tuple[str, ...]
+    weight: int = WORD
+    """The heaviest claim that agrees."""
     corroborated: bool = False
-    """Something that the container's maker does not write freely says the same."""
+    """More than words say so, and nothing of weight says otherwise: an exemption may count."""
 
 
 UNKNOWN = Owner(None, None, "guess", "none", ("nothing names an owner",))
@@ -56,14 +62,17 @@ class Claim(NamedTuple):
     uid: int | None
     confidence: Confidence
     text: str
-    is_written: bool
-    """Written freely by whoever made the container: a label or a name."""
+    weight: int
 
 
 class People:
     """The names that are known: the name service's answers, and the policy's roster."""
 
-    def __init__(self, snapshot: Snapshot, roster: Iterable[str] = ()) -> None:
+    def __init__(
+        self, snapshot: Snapshot, roster: Iterable[str] = (), slice_name: str = "ds01.slice"
+    ) -> None:
+        self.slice_name = slice_name
+        self._user_slice = re.escape(slice_name.removesuffix(".slice")) + r"-[^-]+-([^-]+)\.slice"
         self._users = snapshot.users
         self._uids = {**{login: uid for uid, login in snapshot.users.items()}, **snapshot.uids}
         self._names_unknown = snapshot.lacks("users")
@@ -83,6 +92,13 @@ class People:
         """Tell whether a login is a user here; benefit of the doubt when names can't be asked."""
         return login in self._uids or self._names_unknown
 
+    def in_slice(self, cgroup: str, place: Place) -> str | None:
+        """Read the user part of the platform's slice that a control group is in."""
+        if not is_below(cgroup, self.slice_name):
+            return None
+        match = re.fullmatch(self._user_slice, place.slice or "")
+        return match[1] if match else None
+
     def of_slice(self, part: str) -> str | None:
         """Find the one login that the user part of a slice name stands for."""
         if match := re.fullmatch(_UID_SLICE, part):
@@ -94,8 +110,9 @@ class People:
 def logins_to_ask(container: Container) -> set[str]:
     """Collect the logins that a container's labels and slice claim, for the name service."""
     claimed = {container.labels.get(label, "") for label in _OWNER_LABELS}
-    if container.cgroup and (part := _slice_user(classify(container.cgroup))):
-        claimed.add(part)
+    if container.cgroup:
+        last = (classify(container.cgroup).slice or "").removesuffix(".slice")
+        claimed.add(last.rpartition("-")[2])
     return {login for login in claimed if re.fullmatch(_LOGIN, login)}
 
 
@@ -116,17 +133,15 @@ def owner_of_container(
 
 def owner_of_strangers(place: Place, processes: Sequence[Process], people: People) -> Owner:
     """Name the owner of a container that no engine we can ask knows."""
-    return _settle([*_slice_claims(place, people), *_inside(processes, people)])
+    return _settle([*_user_slice_claims(place, people), *_inside(processes, people)])
 
 
 def owner_of_process(process: Process, place: Place, people: People) -> Owner:
     """Name the owner of a process on the host: who logged in, else as whom it runs."""
-    claims = list(_slice_claims(place, people))
+    claims = list(_user_slice_claims(place, people))
     if process.loginuid is not None:
-        who = people.login(process.loginuid)
-        claims.append(_uid_claim("loginuid", who, process.loginuid, "certain", "logged in as"))
-    who = people.login(process.uid)
-    claims.append(_uid_claim("real uid", who, process.uid, "certain", "runs as"))
+        claims.append(_kernel_claim("loginuid", process.loginuid, "logged in as", people))
+    claims.append(_kernel_claim("real uid", process.uid, "runs as", people))
     return _settle(claims)
 
 
@@ -135,18 +150,26 @@ def _settle(claims: Sequence[Claim]) -> Owner:
     claims = list({(claim.rule, claim.login): claim for claim in reversed(claims)}.values())[::-1]
     if not claims:
         return UNKNOWN
-    # a login that does not exist holds only when nothing else says anything
-    first = next((claim for claim in claims if claim.confidence != "guess"), claims[0])
+    first = _first_that_holds(claims)
     agreeing = [claim for claim in claims if _same(claim, first)]
     against = [claim for claim in claims if not _same(claim, first)]
-    corroborated = any(not claim.is_written for claim in agreeing)
+    weight = max(claim.weight for claim in agreeing)
+    contradiction = max((claim.weight for claim in against), default=WORD)
     confidence = first.confidence
-    if first.is_written and (corroborated or len(agreeing) > 1):
+    if weight == KERNEL:
         confidence = "certain"
-    elif first.is_written and any(not claim.is_written for claim in against):
+    elif contradiction >= FILES:
         confidence = "guess"
+    corroborated = weight == KERNEL or (weight == FILES and contradiction < TRACE)
     evidence = (*(claim.text for claim in agreeing), *(f"but {claim.text}" for claim in against))
-    return Owner(first.login, first.uid, confidence, first.rule, evidence, corroborated)
+    return Owner(first.login, first.uid, confidence, first.rule, evidence, weight, corroborated)
+
+
+def _first_that_holds(claims: Sequence[Claim]) -> Claim:
+    """Pick the first claim that is no guess; what the kernel says stands above all words."""
+    first = next((claim for claim in claims if claim.confidence != "guess"), claims[0])
+    certain = next((claim for claim in claims if claim.weight == KERNEL), first)
+    return first if _same(first, certain) or first.weight >= FILES else certain
 
 
 def _same(one: Claim, other: Claim) -> bool:
@@ -157,101 +180,91 @@ def _same(one: Claim, other: Claim) -> bool:
 
 def _container_claims(container: Container, snapshot: Snapshot, people: People) -> Iterator[Claim]:
     yield from _label_claims(container.labels, people)
+    parent = container.config.cgroup_parent if container.config else ""
     if container.cgroup:
-        yield from _slice_claims(classify(container.cgroup), people)
+        yield from _platform_slice_claims(container.cgroup, people)
+        yield from _user_slice_claims(classify(container.cgroup), people)
+    elif parent:
+        # a stopped container has no control group: where it was made to run
+        yield from _platform_slice_claims(f"/{people.slice_name}/{parent}", people)
     for engine in snapshot.engines:
         if engine.host == container.engine and engine.uid:
-            yield _uid_claim(
-                "engine", people.login(engine.uid), engine.uid, "certain", "run by the engine of"
-            )
+            yield _kernel_claim("engine", engine.uid, "run by the engine of", people)
     if match := re.fullmatch(_NAME_WITH_UID, container.name):
         uid = int(match[1])
         login = people.login(uid)
         known: Confidence = "likely" if login != str(uid) else "guess"
-        text = f"name {container.name} ends in uid {uid}"
-        yield Claim("name", login, uid, known, text, is_written=True)
+        yield Claim("name", login, uid, known, f"name {container.name} ends in uid {uid}", WORD)
     yield from _folder_claims(container, snapshot.path_owners, people)
 
 
 def _label_claims(labels: Mapping[str, str], people: People) -> Iterator[Claim]:
     for label in _OWNER_LABELS:
         login = labels.get(label)
-        if login is None:
-            continue
-        if not re.fullmatch(_LOGIN, login):
+        if login is None or not re.fullmatch(_LOGIN, login):
             continue
         if people.exists(login):
-            yield Claim(
-                label, login, people.uid(login), "likely", f"label {label}={login}", is_written=True
-            )
+            yield Claim(label, login, people.uid(login), "likely", f"label {label}={login}", WORD)
         else:
             text = f"label {label}={login} (no such user)"
-            yield Claim(label, login, None, "guess", text, is_written=True)
+            yield Claim(label, login, None, "guess", text, WORD)
 
 
-def _slice_claims(place: Place, people: People) -> Iterator[Claim]:
-    part = _slice_user(place)
+def _platform_slice_claims(cgroup: str, people: People) -> Iterator[Claim]:
+    """Hear the platform's slice, which --cgroup-parent can name as freely as a label."""
+    place = classify(cgroup)
+    part = people.in_slice(cgroup, place)
     login = people.of_slice(part) if part else None
     if login:
-        text = f"slice {place.slice}"
-        # --cgroup-parent is the user's to choose, as a label is
-        yield Claim("slice", login, people.uid(login), "likely", text, is_written=True)
+        yield Claim("slice", login, people.uid(login), "likely", f"slice {place.slice}", TRACE)
+
+
+def _user_slice_claims(place: Place, people: People) -> Iterator[Claim]:
     if place.uid is not None:
         text = f"below user {place.uid}'s slice, where systemd put it"
-        yield Claim(
-            "user slice", people.login(place.uid), place.uid, "certain", text, is_written=False
-        )
-
-
-def _slice_user(place: Place) -> str | None:
-    match = re.fullmatch(_USER_SLICE, place.slice or "")
-    return match[1] if match else None
+        yield Claim("user slice", people.login(place.uid), place.uid, "certain", text, KERNEL)
 
 
 def _folder_claims(
     container: Container, owners: Mapping[str, int], people: People
 ) -> Iterator[Claim]:
-    folders = [
-        (container.labels[label], rule)
-        for label, rule in _FOLDER_LABELS
-        if label in container.labels
-    ]
-    binds = [(mount.source, "bind mount") for mount in container.mounts if mount.type == "bind"]
-    # the order of the rules: devcontainer folder, bind mount, compose working_dir
-    ordered = [f for f in folders if f[1] == "devcontainer folder"] + binds
-    ordered += [f for f in folders if f[1] == "compose working_dir"]
-    for path, rule in ordered:
+    """Hear the owners of folders, in the order devcontainer folder, bind mount, compose folder."""
+    labels = container.labels
+    (devcontainer, first), (compose, last) = _FOLDER_LABELS
+    binds = [mount.source for mount in container.mounts if mount.type == "bind"]
+    named = [(labels.get(devcontainer, ""), first, TRACE)]
+    named += [(source, "bind mount", FILES) for source in binds]
+    named += [(labels.get(compose, ""), last, TRACE)]
+    for path, rule, weight in named:
         uid = owners.get(path)
         if uid:
             login = people.login(uid)
-            text = f"{rule} {path} ({login}, uid {uid})"
-            yield Claim(rule, login, uid, "likely", text, is_written=False)
+            yield Claim(rule, login, uid, "likely", f"{rule} {path} ({login}, uid {uid})", weight)
 
 
 def _inside(processes: Sequence[Process], people: People) -> Iterator[Claim]:
     """Hear what the processes inside say: root there says nothing about a person."""
     for process in processes:
-        outside_root = next(
-            (outside for inside, outside, _ in process.uid_map if inside == 0), None
-        )
-        if outside_root and _is_person(outside_root, people):
-            login = people.login(outside_root)
-            text = f"root inside is {login} (uid {outside_root}) on the host"
-            yield Claim("uid_map", login, outside_root, "likely", text, is_written=False)
-        elif not process.uid_map and process.uid >= 1000:
-            login = people.login(process.uid)
-            text = f"pid {process.pid} runs as {login} (uid {process.uid})"
-            yield Claim("user inside", login, process.uid, "likely", text, is_written=False)
-        elif process.uid_map and _is_person(process.uid, people):
-            login = people.login(process.uid)
-            text = f"pid {process.pid} runs as {login} (uid {process.uid}) through uid_map"
-            yield Claim("uid_map", login, process.uid, "likely", text, is_written=False)
+        yield from _uid_inside(process, people)
     for process in processes:
         if process.loginuid:
-            login = people.login(process.loginuid)
-            yield _uid_claim(
-                "loginuid", login, process.loginuid, "certain", "started from login of"
-            )
+            yield _kernel_claim("loginuid", process.loginuid, "started from login of", people)
+
+
+def _uid_inside(process: Process, people: People) -> Iterator[Claim]:
+    """Hear the uid of a process inside, translated by its uid_map where it has one."""
+    if not process.uid_map:
+        # --user and an image's own user are free to choose: many images run as 1000
+        if process.uid >= 1000:
+            login = people.login(process.uid)
+            text = f"pid {process.pid} runs as {login} (uid {process.uid})"
+            yield Claim("user inside", login, process.uid, "guess", text, WORD)
+        return
+    root = next((outside for inside, outside, _ in process.uid_map if inside == 0), None)
+    if root and _is_person(root, people):
+        yield _kernel_claim("uid_map", root, "root inside is", people)
+    elif _is_person(process.uid, people):
+        yield _kernel_claim("uid_map", process.uid, "through uid_map runs as", people)
 
 
 def _is_person(uid: int, people: People) -> bool:
@@ -259,6 +272,7 @@ def _is_person(uid: int, people: People) -> bool:
     return uid >= 1000 and people.login(uid) != str(uid)
 
 
-def _uid_claim(rule: str, login: str, uid: int, confidence: Confidence, verb: str) -> Claim:
+def _kernel_claim(rule: str, uid: int, verb: str, people: People) -> Claim:
+    login = people.login(uid)
     named = f"{login} (uid {uid})" if login != str(uid) else f"uid {uid} (no name)"
-    return Claim(rule, login, uid, confidence, f"{verb} {named}", is_written=False)
+    return Claim(rule, login, uid, "certain", f"{verb} {named}", KERNEL)

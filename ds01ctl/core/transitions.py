@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ds01ctl.core.findings import identity
+from ds01ctl.core.model import LIVE
+from ds01ctl.core.subjects import identity
+from ds01ctl.core.timestamp import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
 
     from ds01ctl.core.model import Snapshot
     from ds01ctl.core.plan import Finding
-    from ds01ctl.core.workloads import Workload
+    from ds01ctl.core.workload import Workload
 
 Identity = tuple[str, ...]
 Rows = dict[Identity, dict[str, Any]]
-_LIVE = {"running", "paused", "restarting"}
+_PRIORITIES = {"critical": 2, "warning": 4, "info": 6}
 
 
 class Transition(NamedTuple):
@@ -30,6 +32,8 @@ class Transition(NamedTuple):
     user: str | None
     details: Mapping[str, Any]
     message: str
+    priority: int = 6
+    """As in syslog(3)."""
 
 
 def rows(inventory: Sequence[Workload], snapshot: Snapshot) -> Rows:
@@ -42,6 +46,7 @@ def rows(inventory: Sequence[Workload], snapshot: Snapshot) -> Rows:
                 "name": container.name,
                 "image": container.image,
                 "state": container.state,
+                "started_at": container.started_at and format_time(container.started_at),
                 "kind": workload.kind,
                 "user": workload.owner.login,
                 "has_gpu": workload.has_gpu,
@@ -78,7 +83,7 @@ def compare(
         if key in new:
             changes.extend(_changed(key, row, new[key]))
         elif _is_gone(key, row, now_answered, snapshot):
-            if row.get("state", "running") in _LIVE:
+            if row.get("state", "running") in LIVE:
                 changes.append(_transition("exited", key, row))
         else:
             keep[key] = row
@@ -107,13 +112,23 @@ def _is_gone(
 
 
 def _changed(key: Identity, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
-    before, after = old.get("state"), new.get("state")
-    if key[0] != "container" or before == after:
+    if key[0] != "container":
         return
-    if before in _LIVE and after not in _LIVE:
+    before, after = old.get("state"), new.get("state")
+    if before == after:
+        if before in LIVE and _was_restarted(old, new):
+            yield _transition("exited", key, old)
+            yield _transition("discovered", key, new)
+        return
+    if before in LIVE and after not in LIVE:
         yield _transition("exited", key, {**new, "previous_state": before})
     else:
         yield _transition("status_changed", key, {**new, "previous_state": before})
+
+
+def _was_restarted(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    starts = old.get("started_at"), new.get("started_at")
+    return None not in starts and starts[0] != starts[1]
 
 
 def _transition(what: str, key: Identity, row: Mapping[str, Any]) -> Transition:
@@ -138,9 +153,37 @@ def confirmed(
         Transition(
             f"detection.{finding.kind.replace('-', '_')}",
             finding.user,
-            {**finding.subject, "severity": finding.severity, "evidence": list(finding.evidence)},
-            f"{finding.kind}: {finding.evidence[0]}",
+            _details(finding),
+            _message(finding),
+            _PRIORITIES[finding.severity],
         )
         for finding in findings
         if not finding.new and finding.key not in confirmed_before
     ]
+
+
+def _details(finding: Finding) -> dict[str, Any]:
+    """Keep what identifies the subject, and as much evidence as an event's line has room for."""
+    subject = {name: _cut(value) for name, value in finding.subject.items() if name != "pids"}
+    # one that is on many GPUs, or in much evidence, must not blank its own event
+    subject["gpus"] = list(subject.get("gpus") or ())[:8]
+    evidence = [_cut(text) for text in finding.evidence[:6]]
+    return {**subject, "severity": finding.severity, "evidence": evidence}
+
+
+def _cut(value: Any) -> Any:
+    return value[:160] + "…" if isinstance(value, str) and len(value) > 160 else value
+
+
+def _message(finding: Finding) -> str:
+    """Say in one line who and what, and why."""
+    subject = finding.subject
+    name = subject.get("name") or subject["type"]
+    about = {
+        "container": f"container {name}",
+        "process": f"process {subject.get('pid')} ({name})",
+        "gpu": f"GPU {subject.get('index')}",
+        "user": "holdings",
+    }.get(subject["type"], str(name))
+    whose = f" of {finding.user}" if finding.user else ""
+    return f"{_cut(about)}{whose}: {finding.kind}: {_cut(finding.evidence[0])}"

@@ -95,7 +95,7 @@ def test_filters(busy: Host) -> None:
     by_uuid = busy.json("detect", "workloads", "--gpu", uuid(0))
     assert {row["user"] for row in by_uuid["data"]["workloads"]} >= {"1001"}
     no_gpu = busy.json("detect", "unmanaged", "--gpu", "7", status=2)
-    assert uuid(0) in no_gpu["error"]["hint"]
+    assert "GPUs that can be seen: 0, 1" in no_gpu["error"]["hint"]
     no_kind = busy.json("detect", "unmanaged", "--kind", "nonsense", status=2)
     assert "host-gpu-process" in no_kind["error"]["hint"]
 

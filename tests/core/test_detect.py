@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ds01ctl.core.detect import Seen, decide
-from ds01ctl.core.model import Driver, Engine, Grant, Mount, Snapshot
+from ds01ctl.core.model import Container, Driver, Engine, Grant, Mount, Snapshot
 from ds01ctl.core.policy import Exemption, Origin, Policy, Setting, builtin_policy
 
 from .worlds import (
@@ -39,7 +39,12 @@ HERE = Origin("resource-limits.yaml", 3, "test")
 def policy(exempt: tuple[str, ...] = (), **host: Any) -> Policy:
     """The built-in policy with some settings; ``detect__scans=2`` is detect.scans."""
     settings = {name.replace("__", "."): Setting(name, value, HERE) for name, value in host.items()}
-    return replace(builtin_policy(), host=settings, bare_metal=dict.fromkeys(exempt, HERE))
+    return replace(
+        builtin_policy(),
+        host=settings,
+        bare_metal=dict.fromkeys(exempt, HERE),
+        files=("resource-limits.yaml",),
+    )
 
 
 def limits(**values: Any) -> Policy:
@@ -51,8 +56,13 @@ def limits(**values: Any) -> Policy:
 
 def found(snapshot: Snapshot, rules: Policy | None = None) -> list[tuple[str, str | None]]:
     """Kinds and users of the findings that matter: infos left out."""
-    findings = decide(snapshot, rules or builtin_policy(), NOON).findings
+    findings = decide(snapshot, rules or policy(), NOON).findings
     return sorted(((f.kind, f.user) for f in findings if f.severity != "info"), key=str)
+
+
+def exempting(what: str) -> Policy:
+    row = Exemption("alice", "waiver", (what,), None, None, None, HERE)
+    return replace(builtin_policy(), exemptions=(row,))
 
 
 NAMED_PROMETHEUS = policy(
@@ -104,7 +114,7 @@ TABLE = {
             ),
             engines=BOTH,
         ),
-        [("unmanaged-container", "alice")],
+        [("unmanaged-container", "bob")],
     ),
     "a user's engine that hangs hides nobody else": (
         world(
@@ -115,7 +125,7 @@ TABLE = {
         ),
         [("unmanaged-container", "alice")],
     ),
-    "a user's engine that hangs may know what runs below his slice": (
+    "a user's engine that hangs does not even hide what is his": (
         world(
             process(
                 uid=BOB, cgroup=f"/user.slice/user-{BOB}.slice/user@{BOB}.service/docker-{A}.scope"
@@ -124,11 +134,11 @@ TABLE = {
             engines=(BOTH[0], replace(BOTH[1], answered=False)),
             gaps=("docker",),
         ),
-        [],
+        [("unmanaged-container", "bob")],
     ),
     "an unreadable cgroup is no host process": (
         world(process(cgroup=None), use(), gaps=("processes",), unreadable={100: "hidepid"}),
-        [("unattributed", "alice")],
+        [],
     ),
     "a process that exited during the scan": (world(use()), []),
     "a label alone manages nothing": (
@@ -136,6 +146,26 @@ TABLE = {
             container(labels={"ds01.managed": "true", "ds01.user": "alice"}, config=with_gpus("0"))
         ),
         [("outside-slice", "alice"), ("unmanaged-container", "alice")],
+    ),
+    "a cgroup named like a stopped managed container": (
+        world(
+            managed("bob", state="exited"),
+            process(cgroup=f"/user.slice/user-{ALICE}.slice/user@{ALICE}.service/docker-{A}.scope"),
+            use(),
+        ),
+        [("unmanaged-container", "alice")],
+    ),
+    "a process in a container whose own cgroup could not be read": (
+        world(
+            managed(cgroup=None, config=with_gpus("0")),
+            process(cgroup=docker(A, slice_of("alice"))),
+            use(),
+        ),
+        [],
+    ),
+    "a root container with podman, and no Docker at all": (
+        world(process(cgroup=f"/machine.slice/libpod-{A}.scope"), use(), gaps=("docker",)),
+        [("unmanaged-container", "alice")],
     ),
     "another user's cgroup name below one's own is not that container": (
         world(
@@ -193,8 +223,8 @@ TABLE = {
         [("privileged-gpu-container", "alice")],
     ),
     "a dead process that holds memory": (
-        world(process(state="Z"), use()),
-        [("host-gpu-process", "alice"), ("zombie-gpu-process", "alice")],
+        world(process(state="Z", cgroup="/"), use()),
+        [("zombie-gpu-process", "alice")],
     ),
     "memory that nobody explains": (
         world(gpu(0, memory_used_bytes=4000 * MIB), process(), use(mib=1000)),
@@ -272,6 +302,54 @@ LEFT_ALONE = {
         policy(detect__system_executables=[SMI]),
         [("host-gpu-process", "alice")],
     ),
+    "a root service whose executable can't be read may be the system's": (
+        world(process(uid=0, exe=None, cgroup=UNIT), use(), gaps=("processes",)),
+        policy(),
+        [],
+    ),
+    "an exempt user whose name can't be looked up is not accused": (
+        world(process(), use(), users={}, uids={}, gaps=("users",)),
+        policy(("alice",)),
+        [],
+    ),
+    "nobody is exempt, so nobody's name matters": (
+        world(process(), use(), users={}, uids={}, gaps=("users",)),
+        policy(),
+        [("host-gpu-process", "1001")],
+    ),
+    "grants that can't be read may exempt anybody": (
+        world(process(), use(), gaps=("policy",)),
+        policy(),
+        [],
+    ),
+    "another's slice below one's own user manager exempts nobody": (
+        world(
+            process(
+                cgroup=f"/user.slice/user-{ALICE}.slice/user@{ALICE}.service/{slice_of('bob')}/r.service"
+            ),
+            use(),
+        ),
+        policy(("bob",)),
+        [("host-gpu-process", "alice")],
+    ),
+    "infrastructure by a name that only begins like it": (
+        world(container(name="ds01-prometheus-mine", config=with_gpus("0"))),
+        NAMED_PROMETHEUS,
+        [("outside-slice", None), ("unmanaged-container", None)],
+    ),
+    "infrastructure whose label names an admin, over another's files": (
+        world(
+            container(
+                name="ds01-prometheus",
+                labels={"ds01.user": "root"},
+                config=with_gpus("0"),
+                mounts=(Mount("bind", "/home/alice/x", "/x"),),
+            ),
+            path_owners={"/home/alice/x": ALICE},
+        ),
+        NAMED_PROMETHEUS,
+        [("outside-slice", "root"), ("unmanaged-container", "root")],
+    ),
     "a system program outside its unit": (
         world(process(uid=0, exe=SMI, cgroup=session(0)), use()),
         policy(detect__system_executables=[SMI]),
@@ -332,11 +410,6 @@ def test_left_alone(
     assert found(snapshot, rules) == expected
 
 
-def exempting(what: str) -> Policy:
-    row = Exemption("alice", "waiver", (what,), None, None, None, HERE)
-    return replace(builtin_policy(), exemptions=(row,))
-
-
 def test_exemption_counts_when_the_owner_is_sure() -> None:
     """A mounted home that is the user's own makes an exemption count."""
     mounted = container(config=with_gpus("0"), mounts=(Mount("bind", "/home/alice", "/w"),))
@@ -344,10 +417,26 @@ def test_exemption_counts_when_the_owner_is_sure() -> None:
     assert ("unmanaged-container", "alice") not in found(host, exempting("unmanaged-container"))
 
 
-def test_exemption_is_not_had_by_a_label() -> None:
-    """A container can't borrow another's exemption by naming him in a label."""
-    liar = world(container(labels={"ds01.user": "alice"}, config=with_gpus("0")))
-    assert ("unmanaged-container", "alice") in found(liar, exempting("unmanaged-container"))
+@pytest.mark.parametrize(
+    "lie",
+    [
+        container(labels={"ds01.user": "alice"}),
+        container(labels={"ds01.user": "alice", "aime.mlc.USER": "alice"}),
+        container(labels={"devcontainer.local_folder": "/home/alice"}),
+        container(labels={"com.docker.compose.project.working_dir": "/home/alice"}),
+        container(name=f"x._.{ALICE}"),
+        container(labels={"ds01.user": "alice"}, parent=slice_of("alice").replace("ds01.", "x.")),
+        container(mounts=(Mount("bind", "/home/alice", "/a"), Mount("bind", "/home/bob", "/b"))),
+    ],
+)
+def test_exemption_is_not_had_by_words(lie: Container) -> None:
+    """A container can't borrow another's exemption by what its maker writes freely."""
+    host = world(
+        replace(lie, config=with_gpus("0")),
+        process(uid=ALICE, cgroup=lie.cgroup),
+        path_owners={"/home/alice": ALICE, "/home/bob": BOB},
+    )
+    assert ("unmanaged-container", "alice") in found(host, exempting("unmanaged-container"))
 
 
 @pytest.mark.parametrize(
@@ -382,11 +471,31 @@ def test_exemption_is_not_had_by_a_label() -> None:
             limits(max_containers_per_user=1),
             [("over-gpu-quota", "alice")],
         ),
+        # a label alone accuses nobody
+        (
+            world(*(container(c, {"ds01.user": "alice"}, with_gpus("all")) for c in (A, B))),
+            limits(max_gpu_equivalents=1.0, max_containers_per_user=1),
+            [("unmanaged-container", "alice")] * 2,
+        ),
+        # an exemption from one finding is none from another
+        (
+            world(
+                container(config=with_gpus("all"), mounts=(Mount("bind", "/home/alice", "/w"),)),
+                path_owners={"/home/alice": ALICE},
+            ),
+            replace(
+                limits(max_gpu_equivalents=1.0),
+                exemptions=exempting("unmanaged-container").exemptions,
+            ),
+            [("over-gpu-quota", "alice")],
+        ),
         # stopped, but within its hold time: still holds its GPU
         (
             world(
                 managed(
-                    config=with_gpus("all"), state="exited", finished_at=NOON - timedelta(minutes=5)
+                    config=replace(with_gpus("all"), cgroup_parent="ds01-student-alice.slice"),
+                    state="exited",
+                    finished_at=NOON - timedelta(minutes=5),
                 )
             ),
             limits(max_gpu_equivalents=1.0, gpu_hold_after_stop_h=0.25),
@@ -402,7 +511,18 @@ def test_exemption_is_not_had_by_a_label() -> None:
             [],
         ),
     ],
-    ids=["two", "shared", "strictest", "unlimited", "mig", "containers", "held", "released"],
+    ids=[
+        "two",
+        "shared",
+        "strictest",
+        "unlimited",
+        "mig",
+        "containers",
+        "label",
+        "exempt",
+        "held",
+        "released",
+    ],
 )
 def test_quota(snapshot: Snapshot, rules: Policy, expected: list[tuple[str, str | None]]) -> None:
     """GPU-equivalents are counted once a unit, whatever made the container."""

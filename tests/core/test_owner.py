@@ -38,11 +38,11 @@ TABLE = [
         (),
         ("bob", BOB, "compose working_dir", "likely"),
     ),
-    (container(), (process(uid=BOB),), ("bob", BOB, "user inside", "likely")),
+    (container(), (process(uid=BOB),), ("bob", BOB, "user inside", "guess")),
     (
         container(),
         (process(uid=166535, uid_map=((0, ALICE, 1), (1, 165536, 65536))),),
-        ("alice", ALICE, "uid_map", "likely"),
+        ("alice", ALICE, "uid_map", "certain"),
     ),
     (container(), (process(uid=0, loginuid=ALICE),), ("alice", ALICE, "loginuid", "certain")),
     # root inside, or a remapped range, says nothing
@@ -55,12 +55,33 @@ TABLE = [
     # a volume is not a home; a folder whose owner is not known says nothing
     (container(mounts=(Mount("volume", "/home/bob", "/w"),)), (), (None, None, "none", "guess")),
     (container(mounts=(Mount("bind", "/home/eve", "/w"),)), (), (None, None, "none", "guess")),
-    # agreement makes certain, contradiction makes a guess
-    (managed("alice"), (), ("alice", ALICE, "ds01.user", "certain")),
+    # words never add up; the kernel's word makes certain; files that contradict make a guess
+    (managed("alice"), (), ("alice", ALICE, "ds01.user", "likely")),
     (
-        container(labels={"ds01.user": "bob"}, mounts=BIND_BOB),
+        container(labels={"ds01.user": "alice", "aime.mlc.USER": "alice"}, mounts=BIND_BOB),
         (),
+        ("alice", ALICE, "ds01.user", "guess"),
+    ),
+    (
+        container(labels={"ds01.user": "bob"}),
+        (process(uid=0, loginuid=BOB),),
         ("bob", BOB, "ds01.user", "certain"),
+    ),
+    (
+        container(labels={"ds01.user": "bob"}),
+        (process(uid=0, loginuid=ALICE),),
+        ("alice", ALICE, "loginuid", "certain"),
+    ),
+    (
+        container(mounts=(*BIND_BOB, Mount("bind", "/home/alice/p", "/p"))),
+        (),
+        ("bob", BOB, "bind mount", "guess"),
+    ),
+    # the platform's slice counts only where systemd keeps it
+    (
+        container(cgroup=f"/user.slice/user-{ALICE}.slice/{slice_of('bob')}/docker-{A}.scope"),
+        (),
+        ("alice", ALICE, "user slice", "certain"),
     ),
     (
         container(labels={"ds01.user": "root"}, mounts=BIND_BOB),
@@ -113,6 +134,13 @@ def test_contradiction_is_part_of_the_evidence() -> None:
         (process(uid=0, cgroup="/system.slice/x.service", loginuid=ALICE), ("alice", "loginuid")),
         (process(uid=BOB, cgroup="/system.slice/x.service"), ("bob", "real uid")),
         (process(uid=4711, cgroup="/system.slice/x.service"), ("4711", "real uid")),
+        # a slice of the platform's name below one's own user manager is one's own doing
+        (
+            process(
+                cgroup=f"/user.slice/user-{ALICE}.slice/user@{ALICE}.service/{slice_of('bob')}/r.service"
+            ),
+            ("alice", "user slice"),
+        ),
         # su leaves a process in the slice of the one who logged in
         (process(uid=BOB, cgroup=session(ALICE), loginuid=ALICE), ("alice", "user slice")),
     ],
