@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import import_module
 from typing import Any, NoReturn
@@ -13,10 +14,11 @@ from typing import Any, NoReturn
 gc.set_threshold(50_000)
 
 import typer  # noqa: E402 -- after the collector was told
+from typer.core import TyperGroup  # noqa: E402
 
 from ds01ctl import __version__  # noqa: E402
 from ds01ctl.commands.shown import Shown  # noqa: E402
-from ds01ctl.errors import Ds01Error, ExitCode  # noqa: E402
+from ds01ctl.errors import Ds01Error, ExitCode, UsageError  # noqa: E402
 from ds01ctl.report.text import clean  # noqa: E402
 
 # the public name of click's base class of usage errors, in every typer we allow
@@ -24,6 +26,24 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 COMMANDS = ("detect", "config", "snapshot", "events")
 """The subcommands, each a module of ds01ctl.commands with an `app` or a `run`."""
+_EPILOG = """\b
+Examples:
+  ds01ctl detect unmanaged                    what the platform did not start
+  ds01ctl detect workloads --by gpu           who is on which GPU
+  ds01ctl detect unmanaged --replay example   the same on an example host
+  ds01ctl events --since 2h                   what happened
+  ds01ctl config check                        whether the policy is right
+"""
+_INTERRUPTED = 130
+"""128 and the number of SIGINT, as a shell has it."""
+
+
+class _InOrder(TyperGroup):
+    """List the subcommands in the order of COMMANDS; typer puts groups after commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 -- the signature is typer's
+        """Name them in that order."""
+        return sorted(self.commands, key=COMMANDS.index)
 
 
 def build(arguments: list[str]) -> typer.Typer:
@@ -33,12 +53,13 @@ def build(arguments: list[str]) -> typer.Typer:
     """
     app = typer.Typer(
         name="ds01ctl",
+        cls=_InOrder,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         help="See, limit and account for the GPUs, disks and energy of a shared GPU server.",
-        epilog="First steps: ds01ctl detect unmanaged · ds01ctl config check",
+        epilog=_EPILOG,
         callback=_options,
     )
     for name in arguments[:1] if set(arguments[:1]) & set(COMMANDS) else COMMANDS:
@@ -66,44 +87,107 @@ def _options(
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    _open_standard_files()
+    sys.unraisablehook = _end_on_interrupt
     status = run(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
     # every file is closed and every child ended: taking the interpreter down costs 15 ms of CPU
     os._exit(status)
+
+
+def _end_on_interrupt(unraisable: Any) -> None:
+    """End on a ^C that came within a finalizer, where Python would show it and go on."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        os._exit(_INTERRUPTED)
+    sys.__unraisablehook__(unraisable)
+
+
+def _open_standard_files() -> None:
+    """Open what was closed (`>&-`), or a database would get its number, and our output."""
+    for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # the lowest free number is given; stdout opened to read fails when it is written to
+            os.open(os.devnull, flags)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 -- for good
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 -- for good
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 -- for good
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     try:
-        return _run(arguments)
-    except BrokenPipeError:
-        # the reader (head, less) has seen enough; keep Python from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
+        status = _run(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        return 130
+        status = _INTERRUPTED
+    except SystemExit as end:
+        # typer ends so after a completion, and where the reader of the output is gone
+        if isinstance(end.__context__, BrokenPipeError):
+            return _without_output()
+        return end.code if isinstance(end.code, int) else int(ExitCode.FAILED)
+    except BrokenPipeError:
+        return _without_output()
+    except OSError as error:
+        # what cannot be read or written elsewhere is a Ds01Error
+        _complain(f"ds01ctl: {error.filename or 'cannot write to standard output'}: {_why(error)}")
+        return _without_output(ExitCode.FAILED)
+    if status == _INTERRUPTED:
+        _complain("")
+    return status
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _without_output(status: ExitCode = ExitCode.OK) -> int:
+    """Drop what is not printed yet: the reader (head, less) has seen enough, or the disk is full.
+
+    Else Python would try again, and complain, at exit.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return int(status)
+
+
+def _complain(line: str) -> None:
+    """Tell on stderr, where that can be written to."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
+        _refuse_empty(arguments)
         app = build(arguments)
         shown = app(arguments, prog_name="ds01ctl", standalone_mode=False)
         return _show(shown) if isinstance(shown, Shown) else int(shown or 0)
     except Ds01Error as error:
-        _fail(arguments, error.message, error.hint, error.exit_code, as_json=as_json)
-        return int(error.exit_code)
+        return _fail(arguments, error, as_json=as_json)
     except _UsageError as error:
-        if not as_json:
-            error.show()
+        if type(error).show is not _UsageError.show:
+            # no arguments: the error is the help text
+            _complain(error.format_message())
             return int(ExitCode.USAGE)
-        hint = "ds01ctl --help"
-        _fail(arguments, error.format_message(), hint, ExitCode.USAGE, as_json=True)
-        return int(ExitCode.USAGE)
+        words = " ".join(["ds01ctl", *_command_words(arguments)])
+        command = error.ctx.command_path if error.ctx else words
+        usage = UsageError(error.format_message(), f"{command} --help")
+        return _fail(arguments, usage, as_json=as_json)
     except typer.Abort:
-        print("Aborted; nothing was changed.", file=sys.stderr)
+        _complain("Aborted; nothing was changed.")
         return int(ExitCode.FAILED)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse empty values: `--user "$WHO"` with WHO unset must not mean every user."""
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        is_empty_value = word.startswith("--") and word.endswith("=")
+        if word and not is_empty_value:
+            continue
+        name = word[:-1] if word else before
+        what = f"{name} has an empty value" if name.startswith("-") else "an empty argument"
+        raise UsageError(what, "give a value, or leave it out")
 
 
 def _show(shown: Shown) -> int:
@@ -122,22 +206,23 @@ def _show(shown: Shown) -> int:
     return int(shown.exit_code)
 
 
-def _fail(
-    arguments: list[str], message: str, hint: str | None, code: ExitCode, *, as_json: bool
-) -> None:
+def _fail(arguments: list[str], error: Ds01Error, *, as_json: bool) -> int:
     """Say what went wrong and what to do about it, on stderr, or as the JSON document."""
+    code = int(error.exit_code)
     if as_json:
         from ds01ctl.report import document
 
         command = " ".join(_command_words(arguments))
         now = datetime.now(timezone.utc)
         host = os.uname().nodename
-        print(document.dumps(document.of_error(command, host, now, message, hint, int(code))))
-        return
-    for index, line in enumerate(message.splitlines()):
-        print(clean(line if index else f"ds01ctl: {line}", 2000), file=sys.stderr)
-    if hint:
-        print(f"hint: {clean(hint, 2000)}", file=sys.stderr)
+        told = {"message": error.message, "hint": error.hint, "exit_code": code}
+        print(document.dumps(document.of_error(command, host, now, told, error.data)))
+        return code
+    for index, line in enumerate(error.message.splitlines()):
+        _complain(clean(line if index else f"ds01ctl: {line}", 4096))
+    if error.hint:
+        _complain(f"hint: {clean(error.hint, 4096)}")
+    return code
 
 
 def _command_words(arguments: list[str]) -> list[str]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ExitCode(IntEnum):
@@ -23,14 +27,20 @@ class ExitCode(IntEnum):
 
 
 class Ds01Error(Exception):
-    """Anything the world can do to us; ``message`` says what, ``hint`` what to do about it."""
+    """Anything the world can do to us; ``message`` says what, ``hint`` what to do about it.
+
+    ``data`` is what scripts get of it, as the data of the JSON document.
+    """
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str | None = None, data: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.data = data or {}
 
 
 class UsageError(Ds01Error):

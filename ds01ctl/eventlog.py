@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.timestamp import parse_time
 from ds01ctl.errors import Ds01Error, UsageError
-from ds01ctl.loglines import LINE_MAX, Tail, end_of, newest_first
+from ds01ctl.loglines import LINE_MAX, Tail, end_of, has_files, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,16 +62,25 @@ class Wanted(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the log says."""
+    """What the log says. The events stay text: parsed, they take ten times the memory."""
 
-    records: tuple[Record, ...]
+    lines: tuple[bytes, ...]
     """Oldest first."""
+    is_cut: bool
+    """More than the limit fit: older ones were left out."""
+    exists: bool
+    """There is a log, or a rotated one."""
     malformed: int
     """Lines among those read that are no events."""
     first_malformed: str | None
     """The oldest of them as file:line."""
     position: Position
     """Where to follow on."""
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """Read the events, oldest first."""
+        return (record for text in self.lines if (record := read_record(text)))
 
 
 def parse_since(text: str, now: datetime) -> datetime:
@@ -97,13 +106,16 @@ def select(log: Path, wanted: Wanted) -> Found:
     """Find events. A log that does not exist is empty; Ds01Error for one that can't be read."""
     try:
         position = end_of(log)
-        records, malformed = _search(log, wanted)
+        exists = has_files(log)
+        found, malformed = _search(log, wanted)
         first = malformed[-1].place() if malformed else None
     except OSError as error:
         raise _cannot_read(log, error) from None
-    records.reverse()
-    records.sort(key=lambda record: record.time)
-    return Found(tuple(records), len(malformed), first, position)
+    kept = found[: wanted.limit]
+    kept.reverse()
+    kept.sort(key=lambda one: one[0])
+    lines = tuple(text for _, text in kept)
+    return Found(lines, len(found) > len(kept), exists, len(malformed), first, position)
 
 
 def follow(
@@ -125,9 +137,9 @@ def follow(
         raise _cannot_read(log, error) from None
 
 
-def _search(log: Path, wanted: Wanted) -> tuple[list[Record], list[Line]]:
-    """Go back in time until the question is answered; newest first."""
-    records: list[Record] = []
+def _search(log: Path, wanted: Wanted) -> tuple[list[tuple[datetime, bytes]], list[Line]]:
+    """Go back in time until the question is answered, and one event further; newest first."""
+    found: list[tuple[datetime, bytes]] = []
     malformed: list[Line] = []
     since = wanted.since
     old = 0
@@ -138,21 +150,23 @@ def _search(log: Path, wanted: Wanted) -> tuple[list[Record], list[Line]]:
             continue
         old = old + 1 if since is not None and record.time < since else 0
         if wanted.fits(record):
-            records.append(record)
-        if old >= OLD_IN_A_ROW or len(records) == wanted.limit:
+            found.append((record.time, line.text))
+        if old >= OLD_IN_A_ROW or (wanted.limit is not None and len(found) > wanted.limit):
             break
-    return records, malformed
+    return found, malformed
 
 
 def _cannot_read(log: Path, error: OSError) -> Ds01Error:
-    hint = "run it as root" if isinstance(error, PermissionError) else None
+    hint = "run it as root"
+    if not isinstance(error, PermissionError):
+        hint = "events.path in the policy must name a file that can be read"
     return Ds01Error(f"{error.filename or log}: {error.strerror or error}", hint)
 
 
 def read_record(text: bytes) -> Record | None:
     """Read a line of schema v1, or an older one with ``ts`` and ``event``; None: neither."""
     try:
-        data = json.loads(text) if len(text) <= LINE_MAX else None
+        data = json.loads(text.decode()) if len(text) <= LINE_MAX else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict):
@@ -171,6 +185,9 @@ def read_record(text: bytes) -> Record | None:
 def _time(value: object) -> datetime | None:
     try:
         if isinstance(value, str):
+            if value[10:11] == "T" and value[19:20] == "." and value[23:] == "Z":
+                # as every new line has it: a tenth of the time
+                return datetime.fromisoformat(f"{value[:-1]}+00:00")
             time = parse_time(value)
             # the platform's writers log UTC
             naive = time.tzinfo is None

@@ -60,6 +60,11 @@ def newest_first(log: Path, not_before: float | None = None) -> Iterator[Line]:
             continue
 
 
+def has_files(log: Path) -> bool:
+    """Tell whether there is a log, or what logrotate made of one."""
+    return bool(_files(log))
+
+
 def end_of(log: Path) -> Position:
     """Find the end of the last whole line."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,7 +16,7 @@ from ds01ctl.errors import Ds01Error, UsageError
 from ds01ctl.eventlog import Wanted, follow, parse_since, read_record, select
 from ds01ctl.loglines import BLOCK, end_of
 from ds01ctl.report.events import Event, append, line
-from ds01ctl.report.events_text import malformed_note, rows
+from ds01ctl.report.events_text import cut, headings, malformed_note, none_note, rows
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 
@@ -76,8 +77,11 @@ def test_select(filled, wanted, expected):
 
 def test_no_log_is_no_events(log):
     found = select(log, Wanted())
-    assert (found.records, found.malformed) == ((), 0)
-    assert select(log.parent / "none/events.jsonl", Wanted()).records == ()
+    assert (found.lines, found.malformed, found.exists) == ((), 0, False)
+    found = select(log.parent / "none/events.jsonl", Wanted())
+    assert (found.lines, found.exists) == ((), False)
+    put(log.with_name("events.jsonl.1"), b"")
+    assert select(log, Wanted()).exists
 
 
 def test_rotated_siblings_of_every_form(log):
@@ -148,7 +152,7 @@ def test_a_zip_cut_short_gives_what_it_has(tmp_path):
     whole = gzip.compress(b"".join(event(n, noise=os.urandom(500).hex()) for n in range(200)))
     (tmp_path / "events.jsonl.1.gz").write_bytes(whole[: len(whole) // 2])
     found = select(tmp_path / "events.jsonl", Wanted())
-    assert 20 < len(found.records) < 180
+    assert 20 < len(found.lines) < 180
     assert found.malformed == 1
     assert found.first_malformed.startswith(str(tmp_path / "events.jsonl.1.gz:"))
 
@@ -229,8 +233,25 @@ def test_a_time_that_is_none(text):
 
 def test_a_log_that_is_no_file(log):
     log.mkdir()
-    with pytest.raises(Ds01Error, match="Is a directory"):
+    with pytest.raises(Ds01Error, match="Is a directory") as caught:
         select(log, Wanted())
+    assert "events.path" in caught.value.hint
+
+
+def test_a_log_below_a_file(log):
+    log.write_text("in the way")
+    with pytest.raises(Ds01Error, match="Not a directory") as caught:
+        select(log / "events.jsonl", Wanted())
+    assert "events.path" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_cut"), [(None, False), (5, False), (4, False), (3, True), (1, True)]
+)
+def test_what_a_limit_leaves_out_is_noticed(filled, limit, is_cut):
+    assert select(filled, Wanted(limit=limit)).is_cut == is_cut
+    # only what fits counts
+    assert not select(filled, Wanted(limit=1, user="bob")).is_cut
 
 
 # --- follow ---
@@ -308,7 +329,7 @@ def test_follow_steps_over_malformed_lines(log):
 
 def test_follow_on_from_what_was_shown(log):
     put(log, event(0))
-    _, later = command.run(log, Query(), host="h", now=NOON)
+    later = command.run(log, Query(), host="h", now=NOON).coming
     append([Event("a.b", "alice", "test", {"n": 1})], log, log.parent / "none", at(1))
     assert next(later).details["n"] == 1
     later.close()
@@ -320,13 +341,17 @@ def test_follow_on_from_what_was_shown(log):
 def test_result(filled):
     add(filled, b"oops\n")()
     query = Query(since="1h", types=("detection.*",), limit=1)
-    result, _ = command.run(filled, query, host="gpu01", now=NOON)
-    assert (result.command, result.status) == ("events", "ok")
-    assert result.data == {
+    reading = command.run(filled, query, host="gpu01", now=NOON)
+    document = json.loads("".join(reading.document()))
+    assert (document["command"], document["status"]) == ("events", "ok")
+    assert document["data"] == {
         "log": str(filled),
+        "log_exists": True,
+        "limit": 1,
+        "truncated": True,
         "events": [
             {
-                "timestamp": "2026-11-23T12:03:00Z",
+                "timestamp": "2026-11-23T12:03:00.000Z",
                 "event_type": "detection.container_exited",
                 "user": "alice",
                 "source": "test",
@@ -336,19 +361,67 @@ def test_result(filled):
         "malformed_lines": 1,
         "first_malformed": f"{filled}:5",
     }
-    assert malformed_note(result.data) == f"1 line is not an event, the first at {filled}:5"
+    note = malformed_note(document["data"])
+    assert note == f"1 line is not an event, the first at {filled}:5"
+
+
+def test_time_is_the_same_in_the_log_and_in_what_is_told(log):
+    moment = NOON + timedelta(microseconds=123_999)
+    append([Event("a.b", None, "s", {"at": moment})], log, log.parent / "none", moment)
+    (record,) = select(log, Wanted()).records
+    logged = json.loads(log.read_bytes())
+    told = as_json(record)
+    assert told["timestamp"] == logged["timestamp"] == "2026-11-23T12:00:00.123Z"
+    assert told["details"] == logged["details"] == {"at": "2026-11-23T12:00:00Z"}
+
+
+def test_a_host_with_a_name_like_json_does_not_break_the_document(filled):
+    reading = command.run(filled, Query(), host='"events":[]', now=NOON)
+    document = json.loads("".join(reading.document()))
+    assert document["host"] == '"events":[]'
+    assert len(document["data"]["events"]) == 4
+
+
+def data_of(log, **query):
+    return command.run(log, Query(**query), host="h", now=NOON).result.data
+
+
+def test_only_the_last_thousand_unless_more_are_asked_for(log):
+    put(log, b"".join(event(n) for n in range(1001)), minutes=1001)
+    reading = command.run(log, Query(), host="h", now=NOON)
+    assert [record.details["n"] for record in reading.found.records] == list(range(1, 1001))
+    assert (reading.result.data["limit"], reading.result.data["truncated"]) == (1000, True)
+    assert not data_of(log, since="2026-11-01")["truncated"]
+    assert not data_of(log, limit=1001)["truncated"]
+    assert data_of(log, since="2026-11-01")["limit"] is None
+
+
+def test_no_events_says_where_and_why(filled):
+    none = filled.with_name("none.jsonl")
+    assert none_note(data_of(none), ()) == (
+        f"no events in {none}: there is no such file yet (detect --record writes it)"
+    )
+    query = Query(since="1h", types=("x",), user="eve")
+    assert query.filters == ("--since", "--type", "--user")
+    note = none_note(data_of(filled), query.filters)
+    assert note == f"no events in {filled} that fit --since, --type, --user"
+    assert none_note(data_of(filled), Query().filters) == f"no events in {filled}"
 
 
 def test_no_note_when_all_is_well(filled):
-    result, _ = command.run(filled, Query(), host="gpu01", now=NOON)
-    assert malformed_note(result.data) is None
+    assert malformed_note(data_of(filled)) is None
 
 
 @pytest.mark.parametrize(
     ("details", "shown"),
     [
         ({}, ""),
-        ({"gpus": 2, "name": "x\n\x1b[31m[red]"}, r"gpus=2 name=x\n\x1b[31m[red]"),
+        ({"gpus": 2, "name": "x\n\x1b[31m[red]"}, r"x\n\x1b[31m[red] gpus=2"),
+        ({"kind": "k", "name": "python", "pid": 7}, "7 python kind=k"),
+        ({"gpus": [{"index": 3}, {"index": 0}, {"index": 0}], "pid": 7}, "7 [GPU 0, 3]"),
+        ({"gpus": [{"index": None}, 5, {"index": "x"}], "name": ""}, None),
+        ({"message": "container raw", "gpus": [{"index": 1}]}, "GPU 1: container raw"),
+        ({"message": "raw uses GPU 1", "gpus": [{"index": 1}]}, "raw uses GPU 1"),
         ({"message": "one\ttwo", "gpus": 2}, r"one\ttwo"),
         ({"list": ["ü"], "k\n": None}, 'list=["ü"] k\\n=null'),
     ],
@@ -356,4 +429,42 @@ def test_no_note_when_all_is_well(filled):
 def test_rows_are_harmless(details, shown):
     record = read_record(line(Event("a.b\x07", None, "s", details), NOON))
     (row,) = rows([as_json(record)])
+    shown = 'gpus=[{"index": null}, 5, {"index": "x"}] name=' if shown is None else shown
     assert row == (f"{NOON.astimezone():%Y-%m-%d %H:%M:%S}", r"a.b\x07", "-", shown)
+
+
+def test_the_heading_names_the_zone(local_zone):
+    local_zone("CET-1CEST,M3.5.0,M10.5.0/3")
+    summer = datetime(2026, 7, 1, tzinfo=timezone.utc)
+    assert headings([NOON]) == ("TIME (CET)", "EVENT", "USER", "DETAILS")
+    assert headings([summer, NOON, NOON])[0] == "TIME (CEST/CET)"
+    assert headings([])[0] == "TIME"
+
+
+@pytest.fixture
+def local_zone(monkeypatch):
+    """Move the test to another zone."""
+
+    def move(zone):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield move
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "shown"),
+    [
+        ("abcdef", None, "abcdef"),
+        ("abcdef", 6, "abcdef"),
+        ("abcdef", 5, "abcd…"),
+        ("日本語", 6, "日本語"),
+        ("日本語", 5, "日本…"),
+        ("日本語", 4, "日…"),
+        ("ab", 1, "…"),
+    ],
+)
+def test_lines_fit_the_screen(line, width, shown):
+    assert list(cut([line], width)) == [shown]

@@ -128,6 +128,19 @@ def test_sources_and_jobs(paths):
         assert (state.seen_sources(), state.last_success("detect")) == ({"nvml", "docker"}, NOON)
 
 
+def test_a_source_that_is_gone_for_good_stops_being_missed(paths):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.note_sources(["nvml", "docker"], NOON)
+        with state.transaction():
+            state.note_sources(["nvml"], LATER)
+        micro = timedelta(microseconds=1)
+        assert state.seen_sources(NOON) == {"nvml", "docker"}
+        assert state.seen_sources(NOON + micro) == state.seen_sources(LATER) == {"nvml"}
+        assert state.seen_sources(LATER + micro) == set()
+        assert state.seen_sources(None) == {"nvml", "docker"}
+
+
 def test_a_run_that_fails_halfway_changes_nothing(paths):
     recorded(paths, old="1")
 

@@ -28,7 +28,7 @@ def _sections(command: Any, name: str, parent: Any) -> list[str]:
         name, [], parent=parent, resilient_parsing=True, max_content_width=100, terminal_width=100
     )
     text = command.get_help(context).rstrip()
-    found = [f"## {name}\n\n```text\n{text}\n```\n"]
+    found = [f"## {context.command_path}\n\n```text\n{text}\n```\n"]
     for child in sorted(getattr(command, "commands", {})):
-        found += _sections(command.commands[child], f"{name} {child}", None)
+        found += _sections(command.commands[child], child, context)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -34,5 +35,7 @@ def _is_repeatable(command: str) -> bool:
 def _output(command: str) -> str:
     arguments = shlex.split(command)[1:]
     argv = [sys.executable, "-m", "ds01ctl", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    # times are shown as they are where the docs are at home
+    env = {**os.environ, "TZ": "UTC"}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env)
     return done.stdout

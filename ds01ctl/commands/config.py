@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +65,10 @@ def show(
     """
     from ds01ctl.commands import configuring
     from ds01ctl.report import config_text
+    from ds01ctl.report.text import width
 
     result = configuring.show(_asked(config), resolved=resolved)
-    return _shown(result, config_text.show_lines, as_json=as_json)
+    return _shown(result, partial(config_text.show_lines, width=width()), as_json=as_json)
 
 
 @app.command()
@@ -83,9 +85,10 @@ def explain(
     """
     from ds01ctl.commands import configuring
     from ds01ctl.report import config_text
+    from ds01ctl.report.text import width
 
     result = configuring.explain(_asked(config), user)
-    return _shown(result, config_text.explain_lines, as_json=as_json)
+    return _shown(result, partial(config_text.explain_lines, width=width()), as_json=as_json)
 
 
 @app.command()
@@ -116,6 +119,8 @@ def init(
     as_json: Json = False,
 ) -> Shown:
     """Write an example policy, every setting commented out. Never overwrites a file.
+
+    Folders that are missing are made. --dry-run prints the example, whatever is there already.
 
     \b
     Examples:

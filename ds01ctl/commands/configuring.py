@@ -16,12 +16,11 @@ from ds01ctl.core.policy import (
     Exemption,
     Origin,
     Policy,
-    Problem,
     Setting,
     builtin_policy,
     is_valid,
 )
-from ds01ctl.errors import Ds01Error
+from ds01ctl.errors import Ds01Error, UsageError
 from ds01ctl.paths import Paths
 
 _NO_FILE = "no policy file; built-in settings are used (ds01ctl config init writes one)"
@@ -45,18 +44,22 @@ class Asked(NamedTuple):
 def check(asked: Asked) -> Result:
     """Read the policy and report what is odd. Raises Ds01Error naming every problem in it."""
     from ds01ctl.config.read import PolicyError, find_policy, load_policy
+    from ds01ctl.config.source import row_of
+    from ds01ctl.report import config_text
 
     path = find_policy(asked.paths, asked.explicit, asked.env)
     if path is None:
-        places = " or ".join(str(place) for place in asked.paths.policies)
+        places = " nor ".join(str(place) for place in asked.paths.policies)
         raise Ds01Error(f"no policy file: neither {places}", "ds01ctl config init writes one")
     try:
         policy = load_policy(path, asked.paths)
     except PolicyError as error:
-        warned = [f"{warning} (warning)" for warning in error.warnings]
-        hint = f"problems: {len(error.problems)}; warnings: {len(warned)}; nothing was changed"
-        raise Ds01Error("\n".join([error.message, *warned]), hint) from None
-    data = {"files": list(policy.files), "warnings": [_problem(one) for one in policy.warnings]}
+        told = [error.message, *config_text.warning_lines(error.data)]
+        told.append(config_text.summary(error.data))
+        hint = error.hint if error.is_denied else "correct what is named, then check again"
+        raise Ds01Error("\n".join(told), hint, error.data) from None
+    warnings = [row_of(one) for one in policy.warnings]
+    data = {"files": list(policy.files), "problems": [], "warnings": warnings}
     return asked.result("check", data)
 
 
@@ -86,12 +89,23 @@ def show(asked: Asked, *, resolved: bool) -> Result:
 
 
 def explain(asked: Asked, user: str) -> Result:
-    """Show every limit of a user, where it was written, by which rule it holds, what it beat."""
+    """Show every limit of a user, where it was written, by which rule it holds, what it beat.
+
+    Raises UsageError for what cannot be a login.
+    """
+    _check_login(user)
     policy, gaps = _load(asked)
+    people = policy.logins_like(user)
     leave = policy.bare_metal_exempt(user)
     data = {
         "user": user,
-        "named": user in policy.roster,
+        "named": user in people,
+        "stands_for": list(people),
+        "group_overrides": [
+            _group_override(policy, wanted)
+            for wanted in policy.group_overrides
+            if wanted.key in {user, *people}
+        ],
         "files": list(policy.files),
         "group": _row(policy.group_of(user), None),
         "limits": [
@@ -103,6 +117,27 @@ def explain(asked: Asked, user: str) -> Result:
     return asked.result("explain", data, gaps)
 
 
+def _check_login(user: str) -> None:
+    from ds01ctl.config.values import WrongValueError, check_login
+
+    try:
+        check_login(user)
+    except WrongValueError as error:
+        raise UsageError(str(error), "give one login, as the policy has it") from None
+
+
+def _group_override(policy: Policy, wanted: Setting) -> dict[str, Any]:
+    """Tell a line of group-overrides.txt, and why it does not hold if it does not."""
+    login, group = wanted.key, wanted.value
+    given = policy.members.get(login)
+    problem = None
+    if group not in policy.groups:
+        problem = f"there is no group {group}"
+    elif given is None or given.value != group:
+        problem = f"{login} is not in groups/{group}.members"
+    return {"user": login, "group": group, "problem": problem, **_origin(wanted.origin)}
+
+
 def schema(asked: Asked) -> Result:
     """Make the JSON Schema of the policy file."""
     from ds01ctl.config import describe
@@ -111,33 +146,51 @@ def schema(asked: Asked) -> Result:
 
 
 def init(asked: Asked, path: Path | None, *, dry_run: bool) -> Result:
-    """Write an example policy in which nothing is set yet; a file that is there is left alone."""
+    """Write an example policy in which nothing is set yet; a file that is there is left alone.
+
+    A dry run shows the example whether or not it could be written.
+    """
     from ds01ctl.config import describe
 
     target = path or asked.paths.policies[0]
-    _refuse_to_shadow(asked.paths, target)
+    refused = _why_not(asked.paths, target)
+    if refused and not dry_run:
+        raise refused
     text = describe.example()
+    folders = [] if refused else _missing_folders(target)
     if not dry_run:
         _write_new(target, text)
     outcome = Action(
         "write-file",
         str(target),
         "an example policy, in which nothing is set yet",
-        "planned" if dry_run else "done",
+        "skipped" if refused else "planned" if dry_run else "done",
+        refused.message if refused else None,
     )
-    result = asked.result("init", {"file": str(target), "text": text})
-    return result._replace(actions=(outcome,))
+    data = {"file": str(target), "folders": folders, "text": text}
+    return asked.result("init", data)._replace(actions=(outcome,))
 
 
-def _refuse_to_shadow(paths: Paths, target: Path) -> None:
+def _why_not(paths: Paths, target: Path) -> Ds01Error | None:
+    """Say why a policy is not written where another one is, or would lose its force."""
     from ds01ctl.config.source import is_there
 
-    if is_there(target):
-        raise Ds01Error(f"{target}: is there already; it was left alone", "give another path")
-    others = [place for place in paths.policies[1:] if is_there(place)]
+    try:
+        is_taken = is_there(target)
+        others = [place for place in paths.policies[1:] if is_there(place)]
+    except Ds01Error as error:
+        return error
+    if is_taken:
+        return Ds01Error(f"{target}: is there already; it was left alone", "give another path")
     if target == paths.policies[0] and others:
         what = f"{target}: would take the place of {others[0]}, the policy in force"
-        raise Ds01Error(what, "give another path, or move the policy in force there")
+        return Ds01Error(what, "give another path, or move the policy in force there")
+    return None
+
+
+def _missing_folders(target: Path) -> list[str]:
+    """List the folders that have to be made for a file, the outer ones first."""
+    return [str(folder) for folder in reversed(target.parents) if not folder.exists()]
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -213,7 +266,3 @@ def _exemption(row: Exemption, now: datetime) -> dict[str, Any]:
         "is_valid": is_valid(row, now),
         **_origin(row.origin),
     }
-
-
-def _problem(problem: Problem) -> dict[str, Any]:
-    return {**problem._asdict(), "key": problem.key or None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ds01ctl.commands import gathering
 from ds01ctl.commands.shown import Shown
 from ds01ctl.core import detect, selection
-from ds01ctl.core.findings import KINDS
 from ds01ctl.core.model import Gap
 from ds01ctl.core.plan import Result
-from ds01ctl.errors import UsageError
+from ds01ctl.errors import Ds01Error, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +39,11 @@ class Wish(NamedTuple):
     replay: str | None = None
     config: Path | None = None
     by: Literal["user", "gpu", "container"] = "user"
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """Repeat what was asked for, so that nothing found is not taken for nothing there."""
+        return {"user": self.user, "gpu": self.gpu, "kinds": sorted(self.kinds)}
 
 
 class Look(NamedTuple):
@@ -107,14 +111,13 @@ def unmanaged(wish: Wish, *, record: bool, as_json: bool, exit_on_findings: bool
     from ds01ctl.commands import remembering
 
     paths = gathering.host_paths()
-    _check_kinds(wish.kinds, KINDS)
     seen = remembering.look_and_record(wish.config, paths) if record else look(wish, paths)
     result = _unmanaged_result(seen, wish, recording=record)
 
     def render() -> None:
         from ds01ctl.report import detect_table
 
-        detect_table.print_findings(result, explain=wish.explain)
+        detect_table.print_result(result, explain=wish.explain)
 
     return Shown(result, render, as_json, exit_on_findings)
 
@@ -124,7 +127,7 @@ def _unmanaged_result(seen: Look, wish: Wish, *, recording: bool = False) -> Res
     gpus = _gpus(wish, seen)
     found = selection.findings(seen.verdicts.findings, wish.user, wish.kinds, gpus)
     reported = tuple(finding for finding in found if not (recording and finding.new))
-    data = {**selection.overview(reported, seen.snapshot), **seen.about}
+    data = {**selection.overview(reported, seen.snapshot), **seen.about, "filters": wish.filters}
     if recording:
         data["held_back"] = len(found) - len(reported)
     if wish.show_all:
@@ -154,7 +157,7 @@ def workloads(wish: Wish, *, as_json: bool) -> Shown:
     def render() -> None:
         from ds01ctl.report import detect_table
 
-        detect_table.print_workloads(result, explain=wish.explain)
+        detect_table.print_result(result, explain=wish.explain)
 
     return Shown(result, render, as_json)
 
@@ -169,6 +172,7 @@ def _workloads_result(seen: Look, wish: Wish) -> Result:
     data: dict[str, Any] = {
         **selection.overview(found, seen.snapshot),
         **seen.about,
+        "filters": wish.filters,
         "by": wish.by,
         "workloads": sorted(rows, key=lambda row: selection.sort_key(row, wish.by)),
     }
@@ -187,31 +191,26 @@ def _gpus(wish: Wish, seen: Look) -> frozenset[str] | None:
     return uuids
 
 
-def _check_kinds(wanted: tuple[str, ...], known: tuple[str, ...]) -> None:
-    for kind in wanted:
-        if kind not in known:
-            raise UsageError(f"no kind of finding is called {kind}", f"kinds: {', '.join(known)}")
-
-
 def keep_watching(wish: Wish, seconds: float, view: View) -> Shown:
-    """Show a live table until ^C. On a pipe, print one report after the other."""
+    """Show a live table until ^C; on a pipe print one report after the other.
+
+    What is wrong from the start ends it. Later, a policy saved half-edited does not: the last
+    table stays, with the reason, until a look succeeds again.
+    """
     from ds01ctl.report import detect_table
 
     paths = gathering.host_paths()
-    _check_kinds(wish.kinds if view == "unmanaged" else (), KINDS)
     build = _unmanaged_result if view == "unmanaged" else _workloads_result
-    live = detect_table.live() if sys.stdout.isatty() else nullcontext()
-    result: Result | None = None
-    with live as screen:
+    result = build(look(wish, paths), wish)
+    trouble: str | None = None
+    with suppress(KeyboardInterrupt), detect_table.live() as display:
         while True:
+            detect_table.refresh(display, result, seconds, explain=wish.explain, trouble=trouble)
+            time.sleep(seconds)
             try:
-                result = build(look(wish, paths), wish)
-                detect_table.refresh(screen, result, seconds, explain=wish.explain)
-                time.sleep(seconds)
-            except KeyboardInterrupt:
-                break
-    if result is None:
-        raise KeyboardInterrupt
+                result, trouble = build(look(wish, paths), wish), None
+            except Ds01Error as error:
+                trouble = error.message
     return Shown(result, lambda: None)
 
 
@@ -220,7 +219,9 @@ def interact(wish: Wish) -> Shown:
     from ds01ctl.commands import interaction
 
     paths = gathering.host_paths()
-    _check_kinds(wish.kinds, KINDS)
-    seen = look(wish, paths)
-    result = _unmanaged_result(seen, wish)
-    return interaction.run(result, seen.policy, read_only=bool(wish.replay))
+
+    def look_again() -> tuple[Result, Policy]:
+        seen = look(wish, paths)
+        return _unmanaged_result(seen, wish), seen.policy
+
+    return interaction.run(look_again, paths, read_only=bool(wish.replay))

@@ -7,6 +7,7 @@ meanwhile.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -119,25 +120,36 @@ def gather(
 def _late_containers(
     seen: ProcessesReading, engines: ContainersReading, policy: Policy, paths: Paths
 ) -> tuple[list[Container], list[Gap]]:
-    """Look up containers that GPU processes are in, but that started after the list was made."""
+    """Look up containers that GPU processes are in, but that started after the list was made.
+
+    One deadline for all of them: a user can make up as many ids as he likes.
+    """
     from ds01ctl.observe import containers
     from ds01ctl.observe.engine_api import EngineError
 
     have = {container.id for container in engines.containers}
     places = (classify(process.cgroup) for process in seen.processes.values() if process.cgroup)
-    wanted = {place.id for place in places if place.home == "container"} - have
+    wanted = {
+        (place.id, place.uid)
+        for place in places
+        if place.home == "container" and place.id and place.id not in have
+    }
+    ends = time.monotonic() + float(policy.value("docker.timeout_s"))
     found: list[Container] = []
-    gaps: list[Gap] = []
-    deadline_s = float(policy.value("docker.timeout_s"))
-    for host in (engine.host for engine in engines.engines if engine.answered):
-        for name in sorted(name for name in wanted if name):
+    for name, uid in sorted(wanted, key=str):
+        for engine in engines.engines:
+            # the host's engines run nothing below a user's slice
+            if not engine.answered or (engine.uid or None) != uid:
+                continue
+            left = ends - time.monotonic()
+            if left <= 0:
+                return found, [Gap("docker", "failed", "too many containers to look up in time")]
             try:
-                late = containers.find(host, name, deadline_s=deadline_s, paths=paths)
+                late = containers.find(engine.host, name, deadline_s=left, paths=paths)
             except EngineError as error:
-                gaps.append(Gap("docker", error.kind, error.message))
-                break
+                return found, [Gap("docker", error.kind, error.message)]
             found += [late] if late else []
-    return found, gaps
+    return found, []
 
 
 def _dead(gone: Iterable[int], gpu: NvmlReading, policy: Policy) -> tuple[GpuUse, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.commands import gathering
 from ds01ctl.core import detect, transitions
-from ds01ctl.core.findings import KINDS
+from ds01ctl.core.findings import KINDS, blind_kinds
 from ds01ctl.core.model import Gap
 from ds01ctl.lock import job_lock
 from ds01ctl.state import State, StateError
@@ -226,7 +226,7 @@ def _write_metrics(look: Look, state: State | None, began: float, paths: Paths) 
             look.verdicts.findings,
             health if snapshot.gpus or not snapshot.lacks("nvml") else None,
             look.gaps,
-            KINDS,
+            [kind for kind in KINDS if kind not in blind_kinds(snapshot)],
         ),
         *prometheus.job_metrics(JOB, now, time.monotonic() - began, last_success),
     )

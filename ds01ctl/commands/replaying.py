@@ -59,6 +59,9 @@ def record(output: Path | None, config: Path | None, *, anonymise: bool, as_json
 
 
 def _write(output: Path, text: str, *, mode: int) -> None:
+    if output.exists() and not output.is_file():
+        # a rename would put a file in the place of a device or a directory
+        raise Ds01Error(f"{output}: is no regular file", "leave out --output to write to stdout")
     try:
         write_atomic(output, text, mode=mode)
     except OSError as error:
@@ -68,18 +71,22 @@ def _write(output: Path, text: str, *, mode: int) -> None:
 
 
 def _tell(result: Result, text: str) -> None:
-    from ds01ctl.report.text import clean
+    from ds01ctl.report.detect_foot import counted, gap_line
 
     data = result.data
     if data["file"] is None:
         print(text)
         return
-    print(
-        f"wrote {data['file']}: {data['gpus']} GPUs, {data['gpu_processes']} GPU processes, "
-        f"{data['containers']} containers, {data['size_bytes']} bytes"
+    seen = ", ".join(
+        (
+            counted(data["gpus"], "GPU", "GPUs"),
+            counted(data["gpu_processes"], "GPU process", "GPU processes"),
+            counted(data["containers"], "container", "containers"),
+        )
     )
+    print(f"wrote {data['file']}: {seen}, {data['size_bytes']} bytes")
     for gap in result.gaps:
-        print(f"not seen: {gap.source} {gap.kind}: {clean(gap.reason, 400)}")
+        print(gap_line(gap))
 
 
 class Replay(NamedTuple):

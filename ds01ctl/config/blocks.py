@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ds01ctl.config.nearest import did_you_mean, nearest
 from ds01ctl.config.nodes import Entry, entries
-from ds01ctl.config.values import read_old_duration, read_value
+from ds01ctl.config.values import WrongValueError, read_old_duration, read_value
 from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
 from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, POLICIES
 from ds01ctl.core.policy import Setting
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from ds01ctl.config.source import Source
     from ds01ctl.core.key import Key
+
+MAPS = ("defaults", "groups", "user_overrides", "container_types")
+"""Maps at the top of the file whose keys are names, or limits."""
 
 
 class Spelling(NamedTuple):
@@ -142,7 +146,8 @@ def _read_entry(key: Key, rank: int, entry: Entry, place: Place) -> Setting | No
     try:
         value: Any = _read(key, rank, entry, place)
     except ValueError as error:
-        place.source.error(entry.line, shown, str(error))
+        line = error.line if isinstance(error, WrongValueError) else None
+        place.source.error(line or entry.line, shown, str(error))
         return None
     if not key.effect:
         place.source.warn(entry.line, shown, "has no effect yet")
@@ -169,19 +174,26 @@ def _unit_note(key: Key, rank: int) -> str:
 
 def _unknown(entry: Entry, block: Block, place: Place) -> None:
     shown = join(place.shown, entry.name)
-    place.source.error(entry.line, shown, f"unknown key{suggestion(entry.name, block.known)}")
+    advice = _advice(entry.name, block.known) if place.shown else _top_advice(entry.name)
+    place.source.error(entry.line, shown, f"unknown key{advice}")
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Say which known name comes nearest, or where the name belongs."""
-    from difflib import get_close_matches
-
-    if near := get_close_matches(name, sorted(known), 1, 0.6):
-        return f"; did you mean {near[0]}?"
+def _advice(name: str, known: Iterable[str]) -> str:
+    """Say which known key comes nearest, or where the key belongs."""
     homes = [section for section, names in _homes().items() if name in names]
-    if homes:
+    if homes and not nearest(name, known):
         return "; it belongs in " + " or ".join(homes)
-    return "; expected one of " + ", ".join(sorted(known)[:8]) + ", …" if known else ""
+    return did_you_mean(name, known)
+
+
+def _top_advice(name: str) -> str:
+    known = (*host_block().known, *MAPS)
+    near = nearest(name, known)
+    homes = any(name in names for names in _homes().values())
+    if homes and not near:
+        return _advice(name, known)
+    listed = f"expected one of {', '.join(sorted(known))}"
+    return f"; did you mean {near}? Or {listed}" if near else f"; {listed}"
 
 
 @cache

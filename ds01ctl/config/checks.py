@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ds01ctl.config.blocks import suggestion
-from ds01ctl.config.side import Folder
+from ds01ctl.config.nearest import did_you_mean
+from ds01ctl.config.side import Folder, group_of_file
 from ds01ctl.config.source import is_there
 from ds01ctl.core.keys import CONTAINER_TYPES
+from ds01ctl.core.quantity import parse_percent, size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from ds01ctl.config.nodes import Entry
     from ds01ctl.config.side import Membership
@@ -43,12 +44,26 @@ def check_groups(
             source.warn(None, f"groups.{name}", "a - in a group's name nests its slice; use _")
 
 
-def check_members(names: Sequence[str], listed: Sequence[Membership], source: Source) -> None:
-    """Warn of groups that nobody is in."""
+def check_members(
+    groups: Collection[str],
+    default: str,
+    files: Sequence[Source],
+    listed: Sequence[Membership],
+    source: Source,
+) -> None:
+    """Warn of groups that nobody is in, and of files of members whose group is not there."""
+    by_group = {group_of_file(file): file for file in files}
     used = {one.group for one in listed}
-    for name in names:
-        if name not in used:
-            source.warn(None, f"groups.{name}", f"has no members: no groups/{name}.members")
+    for name in groups:
+        if name not in used and name != default:
+            file_name = f"groups/{name}.members"
+            why = f"{file_name} is empty" if name in by_group else f"no {file_name}"
+            source.warn(None, f"groups.{name}", f"has no members: {why}")
+    for name, file in by_group.items():
+        if name not in groups and name != default:
+            known = did_you_mean(name, groups)
+            message = f"there is no group {name!r}{known}"
+            file.warn(None, "", f"{message}; its members have the defaults only")
 
 
 def _check_wanted(
@@ -60,7 +75,7 @@ def _check_wanted(
     source = folder.source("group-overrides.txt")
     for one in wanted:
         if one.group not in names:
-            message = f"there is no group {one.group!r}{suggestion(one.group, names)}"
+            message = f"there is no group {one.group!r}{did_you_mean(one.group, names)}"
             source.warn(one.origin.line, one.login, message)
         elif one.group not in groups.get(one.login, {}):
             message = f"is not in groups/{one.group}.members; this line alone changes nothing"
@@ -75,20 +90,36 @@ def _warn_at(one: Membership, folder: Folder, source: Source, message: str) -> N
 def check_type(entry: Entry, source: Source) -> None:
     """Warn of a container type that the platform does not make."""
     if entry.name not in CONTAINER_TYPES:
-        known = suggestion(entry.name, CONTAINER_TYPES)
+        known = did_you_mean(entry.name, CONTAINER_TYPES)
         source.warn(entry.line, f"container_types.{entry.name}", f"is no container type{known}")
 
 
-def check_policy(policy: Policy, source: Source) -> None:
-    """Warn of logins that share a form, and of a soft memory limit above the hard one."""
+def check_policy(policy: Policy, source: Source, folder: Folder) -> None:
+    """Warn of a file that sets nothing, shared forms, and a soft limit above the hard one."""
+    _check_that_something_is_set(policy, source)
     for form, logins in sorted(policy.forms.items()):
         if len(logins) > 1:
             message = f"all become {form!r} in slice names, so each is found as written only"
             source.warn(None, " and ".join(logins), message)
-    for layer in _layers(policy):
+    for prefix, layer in _layers(policy):
         high, most = layer.get("aggregate.memory_high"), layer.get("aggregate.memory_max")
-        if high and most and high.origin and _above(high.value, most.value):
-            source.warn(high.origin.line, "aggregate.memory_high", "is above memory_max")
+        if high and most and high.origin and _is_above(high.value, most.value):
+            file, key = source, f"{prefix}.{high.key}"
+            if high.origin.file != source.name:
+                file, key = folder.source(high.origin.file), key.removeprefix("user_overrides.")
+            message = f"{_shown(high.value)} is above memory_max {_shown(most.value)}"
+            file.warn(high.origin.line, key, message)
+
+
+def _check_that_something_is_set(policy: Policy, source: Source) -> None:
+    """Warn of a policy that may have lost its text."""
+    layers = (policy.host, policy.defaults, *(layer for _, layer in _layers(policy)))
+    origins = [setting.origin for layer in layers for setting in layer.values()]
+    if policy.groups or source.findings.problems:
+        return
+    if not any(origin and origin.file == source.name for origin in origins):
+        but = " but those of user-overrides.yaml" if origins else ""
+        source.warn(None, "", f"sets nothing: every limit{but} is off")
 
 
 def check_elsewhere(path: Path, folders: Sequence[Path], findings: Findings) -> None:
@@ -102,11 +133,20 @@ def check_elsewhere(path: Path, folders: Sequence[Path], findings: Findings) -> 
             source.source("").warn(None, "", message)
 
 
-def _above(high: object, most: object) -> bool:
+def _is_above(high: object, most: object) -> bool:
+    if isinstance(high, str) and isinstance(most, str):
+        return parse_percent(high) > parse_percent(most)
     return isinstance(high, int) and isinstance(most, int) and high > most
 
 
-def _layers(policy: Policy) -> Iterator[Layer]:
-    yield from policy.groups.values()
-    for layers in policy.overrides.values():
-        yield from layers
+def _shown(value: object) -> str:
+    return size_text(value) if isinstance(value, int) else str(value)
+
+
+def _layers(policy: Policy) -> Iterator[tuple[str, Layer]]:
+    """List each layer with the prefix that its keys have in their file."""
+    for name, layer in policy.groups.items():
+        yield f"groups.{name}", layer
+    for login, layers in policy.overrides.items():
+        for layer in layers:
+            yield f"user_overrides.{login}", layer

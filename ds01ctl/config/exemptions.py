@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ds01ctl.config.blocks import suggestion
+from ds01ctl.config.nearest import did_you_mean
 from ds01ctl.config.nodes import Entry, compose, entries, is_null, line_of
 from ds01ctl.config.values import login
 from ds01ctl.core.keys import EXEMPTIBLE, EXEMPTION_CATEGORIES
@@ -39,14 +39,27 @@ def read_exemptions(folder: Folder, tz: tzinfo | None) -> tuple[Exemption, ...]:
     rows: list[Node] = []
     for entry in entries(node, source, "") if node else []:
         if entry.name != "exemptions":
-            known = suggestion(entry.name, ["exemptions"])
+            known = did_you_mean(entry.name, ["exemptions"])
             source.error(entry.line, entry.name, f"unknown key{known}")
         elif entry.node.id == "sequence":
             rows = entry.node.value
         elif not is_null(entry.node):
             source.error(entry.line, entry.name, "expected a list")
     read = [_Row(row, number, source, tz).read() for number, row in enumerate(rows)]
-    return tuple(row for row in read if row)
+    found = tuple(row for row in read if row)
+    _warn_of_repeats(found, source)
+    return found
+
+
+def _warn_of_repeats(rows: tuple[Exemption, ...], source: Source) -> None:
+    """Warn of rows that say what an earlier one has said."""
+    first: dict[object, Exemption] = {}
+    for row in rows:
+        said = (row.username, frozenset(row.exempt_from), row.expires_at)
+        other = first.setdefault(said, row)
+        if other is not row:
+            message = f"{row.username}: says the same as line {other.origin.line}"
+            source.warn(row.origin.line, "exemptions", message)
 
 
 class _Row:
@@ -63,7 +76,7 @@ class _Row:
         """Read the row; None where it cannot be used."""
         for entry in self._cells.values():
             if entry.name not in FIELDS:
-                self._error(entry, f"unknown key{suggestion(entry.name, FIELDS)}")
+                self._error(entry, f"unknown key{did_you_mean(entry.name, FIELDS)}")
         username = self._username()
         exempt_from = self._exempt_from()
         expires_at = self._moment("expires_on")
@@ -104,7 +117,7 @@ class _Row:
         names = [_OLD_NAMES.get(str(item.value), str(item.value)) for item in entry.node.value]
         for name in names:
             if name not in EXEMPTIBLE:
-                self._error(entry, f"{name!r} is not known{suggestion(name, EXEMPTIBLE)}")
+                self._error(entry, f"{name!r} is not known{did_you_mean(name, EXEMPTIBLE)}")
         return tuple(names)
 
     def _moment(self, name: str) -> Any:

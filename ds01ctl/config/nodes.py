@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +35,30 @@ if TYPE_CHECKING:
 
 
 _MAX_MERGES = 20
+_WORDS = (
+    (r"'\\t'", "a tab begins a word here; YAML wants spaces"),
+    ("found another document", "a second document begins here; a file holds one"),
+    ("found character (.*) that", r"not YAML: a value cannot begin with \1; put it in quotes"),
+    (
+        "found undefined alias '(.*)'",
+        r"not YAML: *\1 stands for what &\1 marks, which is not there",
+    ),
+    ("found '<stream end>'", "not YAML: the text ends while a bracket is open"),
+    (
+        "mapping values are not allowed",
+        "not YAML: no key can stand here; look at the indentation and at the line above",
+    ),
+    (
+        "<block end>, but found '<scalar>'",
+        "not YAML: text behind the end of a value; is a quote missing, or one too many?",
+    ),
+    (
+        "<block end>, but found",
+        "not YAML: is not indented like the lines before it, or is a list beside keys",
+    ),
+)
+"""What ruamel.yaml says, as patterns, and the same for people."""
+_LITERAL = r"(?i)[+-]?[\d._]+(e[+-]?\d+)?|true|false|yes|no|on|off"
 
 
 class Entry(NamedTuple):
@@ -55,8 +80,7 @@ def compose(text: str, source: Source) -> Node | None:
             warnings.simplefilter("ignore")  # an anchor that is used twice
             node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        source.error(mark.line + 1 if mark else None, "", _syntax(error))
+        source.error(*_syntax(error, text))
     except YAMLError as error:
         line = text[: getattr(error, "position", 0)].count("\n") + 1
         source.error(line, "", "holds a character that YAML does not allow")
@@ -69,10 +93,38 @@ def compose(text: str, source: Source) -> Node | None:
     return None
 
 
-def _syntax(error: Any) -> str:
-    if error.problem and r"'\t'" in error.problem:
-        return "a tab begins a word here; YAML wants spaces"
-    return "not YAML: " + ", ".join(part for part in (error.problem, error.context) if part)
+def _syntax(error: Any, text: str) -> tuple[int | None, str, str]:
+    """Say on which line YAML ended, and why, in an admin's words where there are some."""
+    if opened := _left_open(error, text):
+        return opened
+    mark = error.problem_mark or error.context_mark
+    # the end of the text lies behind its last line
+    line = min(mark.line + 1, max(len(text.splitlines()), 1)) if mark else None
+    for pattern, words in _WORDS:
+        if found := re.search(pattern, error.problem or ""):
+            return line, "", found.expand(words)
+    parts = (error.problem, error.context)
+    return line, "", "not YAML: " + ", ".join(part for part in parts if part)
+
+
+def _left_open(error: Any, text: str) -> tuple[int, str, str] | None:
+    """Name the place where a quote or bracket opened that is not closed."""
+    start, end = error.context_mark, error.problem_mark
+    if start is None or end is None or not re.search("quoted|flow", error.context or ""):
+        return None
+    if text[start.index : start.index + 1] not in tuple("[{'\""):
+        return None
+    kind = "quote" if "quoted" in error.context else "bracket"
+    sign = f"the {kind} {text[start.index : start.index + 1]} that opens here"
+    if "end of stream" in error.problem or "<stream end>" in error.problem:
+        return start.line + 1, "", f"{sign} is never closed"
+    if end.line == start.line or "flow" not in error.context:
+        return None
+    return (
+        start.line + 1,
+        "",
+        f"{sign} is not closed before line {end.line + 1}",
+    )
 
 
 def line_of(node: Node) -> int:
@@ -98,7 +150,7 @@ def entries(node: Node, source: Source, key: str) -> list[Entry]:
     if is_null(node):
         return []
     if node.id != "mapping":
-        source.error(line_of(node), key, f"{_kind(node)}; expected keys with values")
+        source.error(line_of(node), key, f"{shown(node)}; expected keys with values")
         return []
     return list(_merged(node, source, key, 0).values())
 
@@ -132,5 +184,11 @@ def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _kind(node: Node) -> str:
-    return "is a list" if node.id == "sequence" else f"is {node.value[:60]!r}"
+def shown(node: Node) -> str:
+    """Say what a node is, for messages; numbers and booleans as they are, text in quotes."""
+    if node.id != "scalar":
+        return "is a list" if node.id == "sequence" else "is a map"
+    text = node.value[:60]
+    if not re.fullmatch(_LITERAL, node.value):
+        return f"is {text!r}"
+    return f"is {text}" if is_plain(node) else f"is {text!r} in quotes"

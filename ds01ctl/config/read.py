@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ds01ctl.config import checks
-from ds01ctl.config.blocks import Place, host_block, limits_blocks, read_block, suggestion
-from ds01ctl.config.exemptions import FILE, read_exemptions
+from ds01ctl.config.blocks import MAPS, Place, host_block, limits_blocks, read_block
+from ds01ctl.config.exemptions import read_exemptions
+from ds01ctl.config.nearest import did_you_mean
 from ds01ctl.config.nodes import Entry, compose, entries, line_of
 from ds01ctl.config.side import (
     NOT_A_GROUP,
@@ -23,7 +24,7 @@ from ds01ctl.config.side import (
 )
 from ds01ctl.config.source import Findings, PolicyError, Source, is_there
 from ds01ctl.config.values import login
-from ds01ctl.core.policy import Layer, Origin, Policy, Setting
+from ds01ctl.core.policy import Layer, Origin, Policy, Setting, builtin_policy
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["PolicyError", "find_policy", "load_policy"]
 
 _GROUP_SIGNS = "_.:-"
-_MAPS = ("defaults", "groups", "user_overrides", "container_types")
-_SIDE_FILES = ("group-overrides.txt", "user-overrides.yaml", FILE)
 
 
 def find_policy(paths: Paths, explicit: Path | None, env: Mapping[str, str]) -> Path | None:
@@ -88,31 +87,30 @@ class _Reader:
         listed += self._inline
         wanted = list(read_group_overrides(self._folder))
         names = list(dict.fromkeys([*groups, *(group_of_file(source) for source in files)]))
-        self._check_default_group(host, names)
         checks.check_groups(names, listed, wanted, self._source, self._folder)
-        default = host["default_group"].value if "default_group" in host else "student"
-        checks.check_members([name for name in names if name != default], listed, self._source)
+        if default := self._default_group(host, names):
+            checks.check_members(groups, default, files, listed, self._source)
         policy = Policy(
             host={**host, **self._container_types()},
             defaults=self._defaults(),
             groups=groups,
             overrides=self._overrides(),
             members=_members(listed, wanted, names),
+            group_overrides=tuple(Setting(one.login, one.group, one.origin) for one in wanted),
             exemptions=read_exemptions(self._folder, self._tz),
             bare_metal=self._bare_metal(host),
-            files=self._files(files),
         )
-        checks.check_policy(policy, self._source)
-        return _with_warnings(policy, self._source.findings)
+        checks.check_policy(policy, self._source, self._folder)
+        return _with_findings(policy, self._source.findings)
 
     def _host(self) -> dict[str, Setting]:
         text = self._source.text()
         node = compose(text, self._source) if text is not None else None
         listed = entries(node, self._source, "") if node else []
         for entry in listed:
-            if entry.name in _MAPS:
+            if entry.name in MAPS:
                 self._maps[entry.name] = entries(entry.node, self._source, entry.name)
-        rest = [entry for entry in listed if entry.name not in _MAPS]
+        rest = [entry for entry in listed if entry.name not in MAPS]
         return _host_settings(rest, self._source)
 
     def _defaults(self) -> Layer:
@@ -172,17 +170,15 @@ class _Reader:
         exempt = host.get("bare_metal_access.exempt_users")
         return dict.fromkeys(exempt.value, exempt.origin) if exempt and exempt.origin else {}
 
-    def _check_default_group(self, host: Layer, names: list[str]) -> None:
-        default = host.get("default_group")
-        if default and default.origin and names and default.value not in names:
-            known = suggestion(default.value, names)
+    def _default_group(self, host: Layer, names: list[str]) -> str | None:
+        """Name the default group; None where it is named wrongly, which is then noted."""
+        default = host.get("default_group") or builtin_policy().setting("default_group")
+        if default.origin and default.origin.line and names and default.value not in names:
+            known = did_you_mean(default.value, names)
             message = f"there is no group {default.value!r}{known}"
             self._source.error(default.origin.line, "default_group", message)
-
-    def _files(self, members: list[Source]) -> tuple[str, ...]:
-        beside = [self._folder.path / name for name in _SIDE_FILES]
-        read = [path for path in beside if is_there(path)]
-        return tuple(str(path) for path in (self._source.path, *(s.path for s in members), *read))
+            return None
+        return str(default.value)
 
 
 def _is_group_name(name: str) -> bool:
@@ -215,7 +211,7 @@ def _members(
     return members
 
 
-def _with_warnings(policy: Policy, findings: Findings) -> Policy:
+def _with_findings(policy: Policy, findings: Findings) -> Policy:
     from dataclasses import replace
 
-    return replace(policy, warnings=findings.told())
+    return replace(policy, files=tuple(findings.files), warnings=findings.told())

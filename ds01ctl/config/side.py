@@ -49,7 +49,7 @@ def member_files(folder: Folder) -> list[Source]:
     try:
         names = sorted(path.name for path in groups.path.iterdir()) if is_there(groups.path) else []
     except OSError as error:
-        groups.error(None, "", f"cannot be listed: {error.strerror}")
+        groups.failed("cannot be listed", error)
         return []
     found = [name for name in names if name.endswith(".members") and not name.startswith(".")]
     wanted = [name for name in found if name != f"{NOT_A_GROUP}.members"]

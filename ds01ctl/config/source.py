@@ -12,6 +12,7 @@ from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
 _MAX_BYTES = 4 << 20
 
@@ -19,13 +20,26 @@ _MAX_BYTES = 4 << 20
 class PolicyError(Ds01Error):
     """Policy files are wrong; every problem is named."""
 
-    def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
+    def __init__(self, findings: Findings) -> None:
+        self.problems = _in_order(findings.problems)
+        self.warnings = _in_order(findings.warnings)
+        self.files = tuple(findings.files)
+        self.is_denied = findings.is_denied
+        hint = "correct the policy, then try: ds01ctl config check"
         super().__init__(
-            "\n".join(str(problem) for problem in problems),
-            "correct the policy, then try: ds01ctl config check",
+            "\n".join(["the policy cannot be used as it is:", *map(str, self.problems)]),
+            "run it as root" if self.is_denied else hint,
+            {
+                "files": list(self.files),
+                "problems": [row_of(problem) for problem in self.problems],
+                "warnings": [row_of(warning) for warning in self.warnings],
+            },
         )
-        self.problems = problems
-        self.warnings = warnings
+
+
+def row_of(problem: Problem) -> dict[str, Any]:
+    """Give a problem or warning as scripts get it; null where it has no line or no key."""
+    return {**problem._asdict(), "key": problem.key or None}
 
 
 class Findings:
@@ -34,11 +48,15 @@ class Findings:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.files: list[str] = []
+        """What was read, or should have been."""
+        self.is_denied = False
+        """Whether something may not be read by whoever asks."""
 
     def stop_on_problems(self) -> None:
         """Raise PolicyError when there is any problem."""
         if self.problems:
-            raise PolicyError(_in_order(self.problems), _in_order(self.warnings))
+            raise PolicyError(self)
 
     def told(self) -> tuple[Problem, ...]:
         """Give the warnings, in the order of the files."""
@@ -76,14 +94,20 @@ class Source:
 
     def text(self) -> str | None:
         """Read the file; None where it cannot be read, which is then noted as a problem."""
+        self.findings.files.append(str(self.path))
         try:
             return read_text(self.path)
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
             self.error(line, "", "is not UTF-8 text")
         except OSError as error:
-            self.error(None, "", f"cannot be read: {error.strerror}")
+            self.failed("cannot be read", error)
         return None
+
+    def failed(self, what: str, error: OSError) -> None:
+        """Note a file or folder that the system does not give."""
+        self.findings.is_denied |= isinstance(error, PermissionError)
+        self.error(None, "", f"{what}: {error.strerror}")
 
 
 def read_text(path: Path) -> str:
@@ -107,7 +131,6 @@ def is_there(path: Path) -> bool:
         try:
             path.lstat()
         except PermissionError:
-            hint = "run as root, or open the folder for reading"
-            raise Ds01Error(f"{path}: may not be looked at", hint) from None
+            raise Ds01Error(f"{path}: may not be looked at", "run it as root") from None
         return True
     return False

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ds01ctl.config.nodes import is_null, is_plain
+from ds01ctl.config.nearest import did_you_mean
+from ds01ctl.config.nodes import is_null, is_plain, line_of, shown
 from ds01ctl.core.policy import canonical
 from ds01ctl.core.quantity import parse_duration, parse_percent, parse_size
 
@@ -45,8 +46,27 @@ EXPECTED = {
 }
 
 
+_ITEM = {
+    "texts": "a word",
+    "logins": "a login",
+    "paths": "an absolute path",
+    "hosts": "an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375",
+}
+"""What one entry of a list has to be."""
+_NO_LOGIN = r"""[\s:/,#;"|=*?<>()\[\]{}]"""
+
+
 class WrongValueError(ValueError):
     """A value is wrong; the message says how."""
+
+    def __init__(
+        self, message: str, *, expects: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.expects = expects
+        """What would be right; None: what the key accepts, empty: the message says it all."""
+        self.line = line
+        """Of a list's entry."""
 
 
 def expected(key: Key) -> str:
@@ -61,17 +81,19 @@ def expected(key: Key) -> str:
 
 
 def read_value(key: Key, node: Node) -> Any:
-    """Read the value of a key. Raises ValueError with what is wrong and what is expected."""
+    """Read the value of a key. Raises WrongValueError: what is wrong and what is expected."""
     if is_null(node):
         return _null(key)
     try:
         value = READERS[key.kind](key, node)
     except WrongValueError as error:
-        raise ValueError(f"{error}; expected {expected(key)}") from None
+        wanted = expected(key) if error.expects is None else error.expects
+        message = f"{error}; expected {wanted}" if wanted else str(error)
+        raise WrongValueError(message, line=error.line) from None
     except ValueError:
-        raise ValueError(f"{_shown(node)}; expected {expected(key)}") from None
+        raise WrongValueError(f"{shown(node)}; expected {expected(key)}") from None
     if key.positive and not isinstance(value, (str, tuple)) and value is not None and value <= 0:
-        raise ValueError(f"{_shown(node)}; expected {expected(key)}")
+        raise WrongValueError(f"{shown(node)}; expected {expected(key)}")
     return value
 
 
@@ -91,9 +113,9 @@ def _checked_duration(key: Key, node: Node, text: str) -> int | float:
     try:
         seconds = parse_duration(f"{text}s" if _NUMBER.fullmatch(text) else text)
     except ValueError:
-        raise ValueError(f"{_shown(node)}; expected a duration such as 24h or 90m") from None
+        raise ValueError(f"{shown(node)}; expected a duration such as 24h or 90m") from None
     if seconds > _HUNDRED_YEARS_S or (key.positive and seconds == 0):
-        raise ValueError(f"{_shown(node)}; expected {expected(key)}")
+        raise ValueError(f"{shown(node)}; expected {expected(key)}")
     return _tidy(seconds / UNIT_SECONDS[key.kind])
 
 
@@ -107,12 +129,6 @@ def _null(key: Key) -> Any:
 
 def _tidy(number: Fraction) -> int | float:
     return int(number) if number.denominator == 1 else float(number)
-
-
-def _shown(node: Node) -> str:
-    if node.id != "scalar":
-        return "is a list" if node.id == "sequence" else "is a map"
-    return f"is {node.value[:60]!r}"
 
 
 def _text(node: Node) -> str:
@@ -209,13 +225,14 @@ def login(_key: Key | None, node: Node) -> str:
 
 def check_login(text: str) -> None:
     """Refuse what cannot be a login, or would have an empty slice name. Raises ValueError."""
-    if not re.fullmatch(r"[^\s:/,#]+", text) or not text.isprintable() or not canonical(text):
-        raise WrongValueError(f"{text[:60]!r} is not a login")
+    if re.search(_NO_LOGIN, text) or not text.isprintable() or not canonical(text):
+        raise WrongValueError(f"{text[:60]!r} is not a login", expects="")
 
 
 def _choice(key: Key, node: Node) -> str:
     if (text := _text(node)) not in key.choices:
-        raise ValueError
+        near = did_you_mean(text, key.choices)
+        raise WrongValueError(f"{text[:60]!r} is not known{near}", expects="")
     return text
 
 
@@ -223,9 +240,22 @@ def _list_of(read: Callable[[Key, Node], str]) -> Callable[[Key, Node], tuple[st
     def read_list(key: Key, node: Node) -> tuple[str, ...]:
         if node.id != "sequence":
             raise ValueError
-        return tuple(read(key, item) for item in node.value)
+        return tuple(
+            _read_item(read, key, item, number) for number, item in enumerate(node.value, 1)
+        )
 
     return read_list
+
+
+def _read_item(read: Callable[[Key, Node], str], key: Key, item: Node, number: int) -> str:
+    line = line_of(item)
+    try:
+        return read(key, item)
+    except WrongValueError as error:
+        raise WrongValueError(str(error), expects=error.expects, line=line) from None
+    except ValueError:
+        message = f"entry {number} {shown(item)}"
+        raise WrongValueError(message, expects=_ITEM.get(key.kind), line=line) from None
 
 
 def _any(_key: Key, node: Node) -> str | None:

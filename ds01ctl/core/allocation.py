@@ -55,9 +55,12 @@ def allocated_gpus(workload: Workload, snapshot: Snapshot) -> tuple[frozenset[st
             value = container.labels.get(label, "")
             if value and not re.match(_TIMESTAMP, value) and (found := _resolve(value, snapshot)):
                 return found, f"label {label}"
-    if workload.access is None or workload.access.gpu_uuids is None:
+    access = workload.access
+    if access is None or access.gpu_uuids is None:
         return None
-    return workload.access.gpu_uuids, "its configuration"
+    # what privileged adds is a finding of its own: it was given what was asked for
+    given = access.explicit_uuids or access.gpu_uuids
+    return given, "its configuration"
 
 
 def _resolve(value: str, snapshot: Snapshot) -> frozenset[str]:
@@ -79,7 +82,8 @@ def _resolve_one(token: str, snapshot: Snapshot) -> str | None:
             return gpu.uuid
         if token in mig:
             return token
-        if colon and index == str(gpu.index) and instance.isdigit():
+        # the number is a label's: any text at all
+        if colon and index == str(gpu.index) and re.fullmatch(r"[0-9]{1,3}", instance):
             position = int(instance)
             if position < len(gpu.mig_devices):
                 return gpu.mig_devices[position].uuid
@@ -120,7 +124,7 @@ def _too_many_gpus(
     if limit is None or not snapshot.gpus:
         return
     holding = [w for w in theirs if w.has_gpu and w.container and holds_gpu(w, policy, now)]
-    held_by = [(w, uuids) for w in holding if (uuids := _held_uuids(w)) is not None]
+    held_by = [(w, uuids) for w in holding if (uuids := _held_uuids(w))]
     uuids = frozenset().union(*(uuids for _, uuids in held_by))
     held = units(GpuAccess(("held",), uuids, ()), snapshot.gpus)
     if held is None or held <= float(limit.value) + 1e-9:
@@ -133,12 +137,17 @@ def _too_many_gpus(
     yield Excess(user, "gpu_equivalents", held, float(limit.value), names, evidence)
 
 
-def _held_uuids(workload: Workload) -> frozenset[str] | None:
-    """Collect the distinct units a container was given, with those it uses beyond that."""
-    if workload.access is None or workload.access.gpu_uuids is None:
-        return None
+def _held_uuids(workload: Workload) -> frozenset[str]:
+    """Collect the distinct units a container was given or uses: at least these.
+
+    Privileged opens every GPU and holds none but those that are asked for or used.
+    """
+    access = workload.access
     used = {use.mig_uuid or use.gpu_uuid for use in workload.uses}
-    return workload.access.gpu_uuids | used
+    if access is None:
+        return frozenset(used)
+    asked = access.explicit_uuids
+    return (access.known_uuids if asked is None else asked) | used
 
 
 def holds_gpu(workload: Workload, policy: Policy, now: datetime) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ds01ctl.core.mask_gpus import gpu_names, without_gpu_names
 from ds01ctl.core.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import (
         Container,
         ContainerConfig,
+        Engine,
         Gpu,
         GpuUse,
         Process,
@@ -28,11 +30,15 @@ _UID_ELEMENT = re.compile(r"(user-|user@|uid_)(\d{1,10})(\.slice|\.service|)")
 _USER_SLICE = re.compile(r"((?:[^-]+-){2,})([^-]+)(\.slice)")
 _NAMED_CONTAINER = re.compile(r"(lxc\.payload\.|systemd-nspawn@|machine-)(.+?)(\.scope|\.service|)")
 _SYSTEM_SLICES = ("kubepods", "system-", "machine-", "user-", "app-")
-_UNIT = re.compile(r".*?(\.slice|\.scope|\.service)?")
+_WITH_ID = re.compile(r"[0-9a-f]{64}(\.scope)?\Z")
+_DELETED = " (deleted)"
 _HEX = re.compile(r"[0-9a-f]{12}")
-_PLAIN_UNITS = frozenset(
-    {"app.slice", "session.slice", "background.slice", "user.slice", "init.scope"}
-)
+_PLAIN_ELEMENTS = frozenset(
+    """app.slice session.slice background.slice user.slice init.scope . .. lxc lxc.payload buildkit
+    docker default k8s.io""".split()  # noqa: SIM905 -- ten lines as a list
+) | {""}
+_DISTRIBUTION = ("/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/libexec/", "/bin/", "/sbin/")
+"""Programs below these were installed by the system: their paths tell nothing of people."""
 _NAMESPACES = ("ds01.", "aime.mlc", "devcontainer.", "com.docker.", "hub.jupyter.org/")
 """Of labels whose keys are known; in others a key may say as much as a value."""
 
@@ -44,7 +50,8 @@ def anonymise(snapshot: Snapshot, keep: Iterable[str] = ()) -> Snapshot:
     """
     logins = {**{login: uid for uid, login in snapshot.users.items()}, **snapshot.uids}
     ranges = {r for process in snapshot.processes.values() for r in process.uid_map}
-    names = Pseudonyms(snapshot.host, logins, sorted(ranges))
+    gpus = [uuid for g in snapshot.gpus for uuid in (g.uuid, *(d.uuid for d in g.mig_devices))]
+    names = Pseudonyms(snapshot.host, logins, sorted(ranges), gpus)
     mask = _Mask(names, tuple(keep))
     # the first pass meets every name, so that the second finds them in free text as well
     mask.snapshot(snapshot)
@@ -63,6 +70,9 @@ class _Mask:
         """Replace everything in a snapshot."""
         n = self._names
         gpus = tuple(self._gpu(gpu) for gpu in seen.gpus)
+        for container in seen.containers:
+            # whole ids first, so that their beginnings are known for what they are
+            n.id(container.id)
         return seen._replace(
             host=n.host(seen.host),
             boot_id="00000000-0000-0000-0000-000000000000",
@@ -74,7 +84,7 @@ class _Mask:
             unreadable={pid: n.text(why) for pid, why in seen.unreadable.items()},
             dead=tuple(self._use(use) for use in seen.dead),
             device_holders={n.gpu(uuid): pids for uuid, pids in seen.device_holders.items()},
-            engines=tuple(e._replace(host=self._engine(e.host)) for e in seen.engines),
+            engines=tuple(self._of_engine(engine) for engine in seen.engines),
             containers=tuple(self._container(container) for container in seen.containers),
             users={n.uid(uid): n.login(login) for uid, login in seen.users.items()},
             uids={n.login(login): n.uid(uid) for login, uid in seen.uids.items()},
@@ -86,7 +96,9 @@ class _Mask:
         )
 
     def _text(self, text: str | None) -> str | None:
-        return None if text is None else self._names.text(text)
+        """Replace the names in a driver's words; its constants stay."""
+        is_constant = text is None or re.fullmatch(r"[A-Z0-9_]+", text)
+        return text if text is None or is_constant else self._names.text(text)
 
     def _gpu(self, gpu: Gpu) -> Gpu:
         uuid = self._names.gpu(gpu.uuid)
@@ -99,7 +111,9 @@ class _Mask:
 
     def _process(self, process: Process) -> Process:
         n = self._names
-        exe = n.path(process.exe) if process.exe else process.exe
+        exe = process.exe
+        if exe and not exe.startswith(_DISTRIBUTION):
+            exe = n.path(exe)
         return process._replace(
             comm=self._comm(process),
             uid=n.uid(process.uid),
@@ -113,7 +127,8 @@ class _Mask:
     def _comm(self, process: Process) -> str:
         """Keep the name of a program that is installed; people's own have names of their own."""
         exe = process.exe or ""
-        is_installed = exe == self._names.path(exe) and exe.split("/")[-1].startswith(process.comm)
+        is_same = exe.startswith(_DISTRIBUTION) or exe == self._names.path(exe)
+        is_installed = is_same and exe.split("/")[-1].startswith(process.comm)
         if is_installed or process.uid == self._names.uid(process.uid):
             return self._names.words(process.comm)
         return self._names.word("program", process.comm)
@@ -124,11 +139,16 @@ class _Mask:
             return inside, outside, length
         return self._names.uid(inside), self._names.uid(outside), length
 
+    def _of_engine(self, engine: Engine) -> Engine:
+        uid = None if engine.uid is None else self._names.uid(engine.uid)
+        return engine._replace(host=self._engine(engine.host), uid=uid)
+
     def _engine(self, host: str) -> str:
         scheme, separator, rest = host.partition("://")
-        if scheme == "unix":
-            return f"unix://{self._names.path(rest)}"
-        return f"{scheme}{separator}{self._names.word('engine', rest)}"
+        name = self._names.path(rest) if scheme == "unix" else self._names.word("engine", rest)
+        # which program it is shows in the address alone
+        mark = "-podman" if "podman" in host and "podman" not in name else ""
+        return f"{scheme}{separator}{name}{mark}"
 
     def _container(self, container: Container) -> Container:
         n = self._names
@@ -147,19 +167,13 @@ class _Mask:
         )
 
     def _name(self, name: str) -> str:
-        known = any(name == k or name.startswith((f"{k}-", f"{k}_", f"{k}.")) for k in self._keep)
+        # compose adds a number
+        known = name in self._keep or re.sub(r"[-_.]\d{1,4}$", "", name) in self._keep
         return name if known else self._names.container_name(name)
 
     def _config(self, config: ContainerConfig) -> ContainerConfig:
         n = self._names
-        visible = config.visible_devices
-        return config._replace(
-            device_requests=tuple(
-                request._replace(device_ids=tuple(n.words(id_) for id_ in request.device_ids))
-                for request in config.device_requests
-            ),
-            devices=tuple(n.path(device) for device in config.devices),
-            visible_devices=None if visible is None else self._plain(visible),
+        return without_gpu_names(config, n)._replace(
             cgroup_parent=self._cgroup(config.cgroup_parent),
             user=":".join(n.login(part) for part in config.user.split(":")),
             pid_mode=self._pid_mode(config.pid_mode),
@@ -178,8 +192,13 @@ class _Mask:
         return {self._label_key(key): self._label(key, labels[key]) for key in labels}
 
     def _label_key(self, key: str) -> str:
-        known = key.startswith(_NAMESPACES)
-        return self._names.words(key) if known else self._names.word("label", key)
+        """Replace a key; a container may be called like a part of one that is known."""
+        if key in _KNOWN_KEYS:
+            return key
+        namespace = next((name for name in _NAMESPACES if key.startswith(name)), None)
+        if namespace is None:
+            return self._names.word("label", key)
+        return namespace + self._names.words(key[len(namespace) :])
 
     def _label(self, key: str, value: str) -> str:
         for keys, rule in self._label_rules():
@@ -192,7 +211,7 @@ class _Mask:
         return (
             (_LOGIN_LABELS, n.login),
             (_PLAIN_LABELS, self._plain),
-            (_GPU_LABELS, self._plain),
+            (_GPU_LABELS, lambda value: gpu_names(value, n)),
             (_PATH_LABELS, n.path),
             (_NAME_LABELS, self._name),
             (_IMAGE_LABELS, lambda value: n.word("image", value)),
@@ -200,14 +219,16 @@ class _Mask:
         )
 
     def _plain(self, value: str) -> str:
+        if value.lower() == "true" or value == "api":
+            return value
         is_simple = all(_SIMPLE.fullmatch(part) for part in value.split(","))
         return self._names.words(value) if is_simple else self._names.word("value", value)
 
     # --- control groups ---
 
     def _cgroup(self, path: str) -> str:
-        path, deleted, _ = path.partition(" (deleted)")
-        elements = path.split("/")
+        deleted = _DELETED if path.endswith(_DELETED) else ""
+        elements = path.removesuffix(_DELETED).split("/")
         made = [
             self._element(element, before, below_user=any("user@" in e for e in elements[:index]))
             for index, (before, element) in enumerate(
@@ -218,19 +239,21 @@ class _Mask:
 
     def _element(self, element: str, before: str, *, below_user: bool) -> str:
         n = self._names
+        if element in _PLAIN_ELEMENTS:
+            return element
         if match := _UID_ELEMENT.fullmatch(element):
             return f"{match[1]}{n.uid(int(match[2]))}{match[3]}"
         if not element.startswith(_SYSTEM_SLICES) and (match := _USER_SLICE.fullmatch(element)):
             return f"{match[1]}{n.slice_user(match[2])}{match[3]}"
         if match := _NAMED_CONTAINER.fullmatch(element):
             return f"{match[1]}{n.word('name', match[2])}{match[3]}"
-        if before in {"lxc", "lxc.payload", "buildkit"}:
+        if before in {"lxc", "lxc.payload", "buildkit"} and not _WITH_ID.search(element):
             return n.word("name", element)
         # a unit below the user's own manager has a name of the user's own, a container an id
-        is_own = below_user and not _HEX.search(element) and element not in _PLAIN_UNITS
-        if is_own and (match := _UNIT.fullmatch(element)):
-            return n.word("unit", element) + (match[1] or "")
-        return n.words(element)
+        suffix = next((s for s in (".slice", ".scope", ".service") if element.endswith(s)), "")
+        if below_user and not _HEX.search(element):
+            return n.word("unit", element) + suffix
+        return n.words(element.removesuffix(suffix)) + suffix
 
 
 def _ds01(names: str) -> set[str]:
@@ -264,3 +287,13 @@ _PATH_LABELS = frozenset(
 _NAME_LABELS = frozenset(_ds01("name container_name") | _aime("NAME DS01_CONTAINER"))
 _IMAGE_LABELS = frozenset(_ds01("image custom_image") | _aime("CUSTOM_IMAGE DS01_IMAGE"))
 _SLICE_LABELS = frozenset({"ds01.slice"})
+_KNOWN_KEYS = (
+    _LOGIN_LABELS
+    | _PLAIN_LABELS
+    | _GPU_LABELS
+    | _PATH_LABELS
+    | _NAME_LABELS
+    | _IMAGE_LABELS
+    | _SLICE_LABELS
+    | {"com.docker.compose.project"}
+)

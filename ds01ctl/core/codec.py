@@ -14,6 +14,7 @@ from ds01ctl.core.model import Snapshot
 from ds01ctl.core.timestamp import format_time, parse_time
 
 SCHEMA = "ds01ctl-snapshot/v1"
+_LARGEST = 2**63 - 1
 T = TypeVar("T")
 
 
@@ -137,6 +138,8 @@ def _scalar(hint: Any, data: object, path: str) -> Any:
         return _aware(data, path)
     # a bool is an int to Python, but not to us
     if hint is Any or type(data) is hint:
+        if isinstance(data, int) and abs(data) > _LARGEST:
+            raise CodecError(f"{path}: no number here is that large")
         return data
     raise _wrong(path, data, {str: "a string", int: "an integer", bool: "a boolean"}[hint])
 

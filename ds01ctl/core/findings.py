@@ -202,6 +202,8 @@ def unexplained_bytes(gpu: Gpu, snapshot: Snapshot) -> int | None:
     """Compute used memory that no listed process accounts for; None where that can't be known."""
     if gpu.memory_used_bytes is None or not gpu.processes_known or gpu.mig_mode:
         return None
+    if not gpu.memory_is_net:
+        return None
     explained = 0
     for use in (*snapshot.uses, *snapshot.dead):
         if use.gpu_uuid == gpu.uuid:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import ContainerConfig, DeviceRequest, Gpu, MigDevice
 
 _ALL = "all"
+_PRIVILEGED = "privileged"
 _NONE = frozenset({"", "void", "none"})
 # also management.nvidia.com/gpu=… and runtime.nvidia.com/gpu=…
 _CDI = r"(?:[\w-]+\.)?nvidia\.com/(?:gpu|mig)=(.+)"
@@ -42,6 +43,10 @@ class GpuAccess(NamedTuple):
     gpu_uuids: frozenset[str] | None
     """GPUs, and MIG devices in the place of a GPU that is split; None: not known which."""
     evidence: tuple[str, ...]
+    known_uuids: frozenset[str] = frozenset()
+    """Of gpu_uuids those that could be told, also where that is None: it may use at least these."""
+    explicit_uuids: frozenset[str] | None = frozenset()
+    """Like gpu_uuids, without what only ``privileged`` gives: the GPUs that it asked for."""
 
 
 class _Way(NamedTuple):
@@ -52,24 +57,38 @@ class _Way(NamedTuple):
     evidence: str
 
 
+class _Reached(NamedTuple):
+    """What ways lead to."""
+
+    known: frozenset[str]
+    unknown: tuple[str, ...]
+    """Tokens that no GPU here goes by."""
+
+
 def gpu_access(config: ContainerConfig, gpus: Sequence[Gpu]) -> GpuAccess:
     """Tell which GPUs a container may use, and by what; ``default-runtime: nvidia`` gives none."""
     ways = tuple(_ways(config))
-    forms = tuple(dict.fromkeys(way.form for way in ways))
-    evidence = tuple(way.evidence for way in ways)
-    if any(_ALL in way.tokens for way in ways):
+    every = _reached(ways, gpus)
+    explicit = _reached([way for way in ways if way.form != _PRIVILEGED], gpus)
+    lost = tuple(f"{_quote(token)} is no GPU that can be seen" for token in every.unknown if gpus)
+    return GpuAccess(
+        forms=tuple(dict.fromkeys(way.form for way in ways)),
+        gpu_uuids=None if every.unknown else every.known,
+        evidence=tuple(way.evidence for way in ways) + lost,
+        known_uuids=every.known,
+        explicit_uuids=None if explicit.unknown else explicit.known,
+    )
+
+
+def _reached(ways: Iterable[_Way], gpus: Sequence[Gpu]) -> _Reached:
+    tokens = dict.fromkeys(token for way in ways for token in way.tokens)
+    if _ALL in tokens:
         # whatever else is named, known or not, is among them
-        return GpuAccess(forms, _all(gpus), evidence)
-    uuids: set[str] = set()
-    unknown: list[str] = []
-    for token in dict.fromkeys(token for way in ways for token in way.tokens):
-        found = _resolve(token, gpus)
-        uuids |= found
-        unknown += [] if found else [token]
-    if not unknown:
-        return GpuAccess(forms, frozenset(uuids), evidence)
-    lost = tuple(f"{_quote(token)} is no GPU that can be seen" for token in unknown if gpus)
-    return GpuAccess(forms, None, evidence + lost)
+        every = _named(gpus)
+        return _Reached(every, () if every else (_ALL,))
+    found = {token: _resolve(token, gpus) for token in tokens}
+    known = frozenset().union(*found.values())
+    return _Reached(known, tuple(token for token, uuids in found.items() if not uuids))
 
 
 def units(access: GpuAccess, gpus: Sequence[Gpu]) -> float | None:
@@ -121,7 +140,7 @@ def _ways(config: ContainerConfig) -> Iterator[_Way]:
     for rule in config.device_cgroup_rules:
         yield from _by_rule(rule)
     if config.privileged:
-        yield _Way("privileged", (_ALL,), "privileged: every GPU, whatever else was asked for")
+        yield _Way(_PRIVILEGED, (_ALL,), "privileged: every GPU, whatever else was asked for")
 
 
 def _by_request(request: DeviceRequest) -> Iterator[_Way]:
@@ -202,12 +221,6 @@ def _cdi_token(name: str) -> str:
     bare = match[1] if match else name
     typed = re.fullmatch(_TYPED_INDEX, bare)
     return typed[1] if typed else bare
-
-
-def _all(gpus: Sequence[Gpu]) -> frozenset[str] | None:
-    if not gpus:
-        return None
-    return frozenset().union(*(_whole(gpu) for gpu in gpus))
 
 
 def _whole(gpu: Gpu) -> frozenset[str]:

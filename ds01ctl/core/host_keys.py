@@ -69,7 +69,7 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
         Key(
             "infrastructure_label",
             "text",
-            "The label that marks such a container.",
+            "The label that such a container has. It alone exempts nothing: the name does.",
             "ds01.protected",
         ),
     ),
@@ -152,7 +152,13 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
             "The container engines to ask; a path may hold * and ?.",
             ("unix:///run/docker.sock",),
         ),
-        Key("timeout_s", "seconds", "Time for one answer of an engine.", 10, positive=True),
+        Key(
+            "timeout_s",
+            "seconds",
+            "Time for all answers of all engines together.",
+            10,
+            positive=True,
+        ),
     ),
     "users": (
         Key("timeout_s", "seconds", "Time for all look-ups of user names.", 3, positive=True),

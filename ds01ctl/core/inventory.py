@@ -79,6 +79,7 @@ def _home(
         if container.cgroup is not None and is_within(process.cgroup, container.cgroup):
             return place, container
         # its own is not known: only where no user could have made up the path
-        if container.cgroup is None and container.is_live and place.uid == uid_of[container.engine]:
+        own = place.uid == uid_of.get(container.engine)
+        if container.cgroup is None and container.is_live and own:
             return place, container
     return place, None

@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 LIVE = frozenset({"running", "paused", "restarting"})
 """States of a container that has processes, or will have without a user's doing."""
 GapKind = Literal["absent", "failed", "denied"]
-Health = Literal["ok", "lost", "reset-required", "error"]
+Health = Literal["ok", "lost", "reset-required", "error", "unknown"]
+"""unknown: announced, but not read to the end; a gap says why, and nothing is wrong with it."""
 
 
 class Gap(NamedTuple):
@@ -58,7 +59,9 @@ class Gpu(NamedTuple):
     """NVML's own words when health is not ok."""
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
-    """Without what the driver reserves (nvmlDeviceGetMemoryInfo_v2)."""
+    """Without what the driver reserves, if memory_is_net."""
+    memory_is_net: bool = True
+    """False: an older driver, whose used memory has in it what it reserves for itself."""
     utilization_percent: int | None = None
     mig_mode: bool | None = None
     mig_mode_pending: bool | None = None

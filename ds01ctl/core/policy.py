@@ -111,6 +111,8 @@ class Policy:
     """By login; the stronger first."""
     members: Mapping[str, Setting] = field(default_factory=dict)
     """The group of each login that a file or list names."""
+    group_overrides: tuple[Setting, ...] = ()
+    """The group that group-overrides.txt asks for, by login; among the login's own groups only."""
     exemptions: tuple[Exemption, ...] = ()
     bare_metal: Mapping[str, Origin] = field(default_factory=dict)
     files: tuple[str, ...] = ()
@@ -128,6 +130,12 @@ class Policy:
     def roster(self) -> frozenset[str]:
         """Collect every login that the policy names."""
         return frozenset(login for logins in self.forms.values() for login in logins)
+
+    def logins_like(self, login: str) -> tuple[str, ...]:
+        """List whom a login can stand for: itself if it is named, else those of its form."""
+        form = canonical(login)
+        people = self.forms.get(form, ())
+        return (login,) if login in people else people if form else ()
 
     def setting(self, key: str) -> Setting:
         """Look up a setting of the whole host. Raises KeyError for a name that is no setting."""
@@ -196,7 +204,15 @@ class Policy:
             return table[login]
         form = canonical(login)
         people = self.forms.get(form, ())
-        return table.get(people[0]) if form and len(people) == 1 else None
+        if not form or len(people) != 1 or _in_other_domain(login, people[0]):
+            return None
+        return table.get(people[0])
+
+
+def _in_other_domain(login: str, other: str) -> bool:
+    """Tell whether two logins are of two domains: eve@staff is not eve@students."""
+    domains = login.partition("@")[2], other.partition("@")[2]
+    return all(domains) and domains[0] != domains[1]
 
 
 def is_valid(exemption: Exemption, now: datetime) -> bool:

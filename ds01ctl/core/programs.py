@@ -15,6 +15,5 @@ SYSTEM_EXECUTABLES = (
     "/usr/lib/xorg/Xorg",
     "/usr/libexec/Xorg",
     "/usr/bin/Xorg",
-    "/usr/bin/gnome-shell",
 )
 """Absolute paths, as /proc/PID/exe shows them on Ubuntu, Debian and Fedora."""

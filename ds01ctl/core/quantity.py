@@ -40,6 +40,14 @@ def parse_size(text: str) -> int | None:
     return (int(whole + part) << shift) // divisor
 
 
+def size_text(size: int) -> str:
+    """Write bytes in systemd's spelling, by the largest unit that fits: ``96G``."""
+    for power, letter in ((40, "T"), (30, "G"), (20, "M"), (10, "K")):
+        if size >= 1 << power:
+            return f"{size / (1 << power):.6g}{letter}"
+    return str(size)
+
+
 def parse_percent(text: str) -> int | float:
     """Read ``80%``. Raises ValueError."""
     found = re.fullmatch(r"(\d{1,12})(\.\d{1,6})?\s*%", text)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Identity = tuple[str, ...]
 Rows = dict[Identity, dict[str, Any]]
+_NOT_TOLD = {"sources", "user", "started_at"}
 _PRIORITIES = {"critical": 2, "warning": 4, "info": 6}
 
 
@@ -133,7 +134,7 @@ def _was_restarted(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 def _transition(what: str, key: Identity, row: Mapping[str, Any]) -> Transition:
     user = row.get("user")
-    details = {name: value for name, value in row.items() if name not in {"sources", "user"}}
+    details = {name: value for name, value in row.items() if name not in _NOT_TOLD}
     who = f" of {user}" if user else ""
     if key[0] == "container":
         details |= {"engine": key[1], "container_id": key[2]}
@@ -186,4 +187,4 @@ def _message(finding: Finding) -> str:
         "user": "holdings",
     }.get(subject["type"], str(name))
     whose = f" of {finding.user}" if finding.user else ""
-    return f"{_cut(about)}{whose}: {finding.kind}: {_cut(finding.evidence[0])}"
+    return f"{_cut(about)}{whose}: {_cut(finding.evidence[0])}"

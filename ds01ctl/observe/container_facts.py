@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 from ds01ctl.core.model import ContainerConfig, DeviceRequest
 
-_FORMAT = 1
+_FORMAT = 2
 """Raise it when the fields change: what was remembered before is then forgotten."""
 
 
 class KnownFacts(NamedTuple):
     """What an inspect told: the configuration for good, the rest until the state changes."""
 
+    engine: str
+    """The address of the engine that told it: what another says of the same id is another's."""
     state: str
     pid: int | None
     started_at: datetime | None
@@ -31,6 +33,7 @@ def to_json(facts: KnownFacts) -> str:
     ]
     written = [
         _FORMAT,
+        facts.engine,
         facts.state,
         facts.pid,
         _time(facts.started_at),
@@ -58,10 +61,11 @@ def from_json(text: str) -> KnownFacts | None:
 
 
 def _facts(written: list[Any]) -> KnownFacts:
-    version, state, pid, started_at, finished_at, *configuration = written
+    version, engine, state, pid, started_at, finished_at, *configuration = written
     if version != _FORMAT:
         raise ValueError(version)
-    return KnownFacts(state, pid, _at(started_at), _at(finished_at), _config(*configuration))
+    times = _at(started_at), _at(finished_at)
+    return KnownFacts(engine, state, pid, *times, _config(*configuration))
 
 
 def _config(

@@ -2,35 +2,42 @@
 
 By hand, because ``import docker`` costs more than everything else a run does. HTTP/1.0 has
 neither chunks nor kept connections: an answer ends with its connection. Several requests are
-under way at once, so that neither a slow engine nor a slow request holds up the others, and one
-deadline covers all of them.
+under way at once, and nothing here ever waits for one of them alone: neither a slow engine nor a
+slow request holds up the others, and one deadline covers all.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import select
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
-from ds01ctl.errors import Ds01Error
+from ds01ctl.observe.engine_answer import Answer, EngineError, Request, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
 
-    from ds01ctl.core.model import GapKind
+    from ds01ctl.observe.engine_answer import Trouble
+
+    Hear = Callable[[Request, Answer | EngineError], Iterable[Request]]
+
+__all__ = ["Answer", "EngineError", "Request", "ask", "get"]
 
 _IN_FLIGHT = 8
 """Requests at once to one engine."""
+_CROWDED_S = 0.02
+"""Seconds until a socket whose queue was full is tried again."""
 _CHUNK = 1 << 18
-_LARGEST = 256 << 20
-"""Bytes of an answer; 1,000 containers with large labels need about 10 MB."""
+_MIB = 1 << 20
+_LARGEST = 64 * _MIB
+"""Bytes of an answer of root's engines; 1,000 containers with large labels need about 10 MB."""
+_LARGEST_OF_A_USER = 4 * _MIB
+_MOST_OF_A_USER = 16 * _MIB
+"""Bytes of all answers of a user's own engine together: what it says is kept in memory."""
 
-Trouble = Literal["absent", "refused", "denied", "slow", "failed", "not-found"]
-_KIND: dict[Trouble, GapKind] = {"absent": "absent", "denied": "denied"}
 _TROUBLE_OF_ERRNO: dict[int, Trouble] = {
     errno.ENOENT: "absent",
     errno.ENOTDIR: "absent",
@@ -45,231 +52,210 @@ _NOT_HERE = (
     "only engines on this host can be joined to its processes: "
     "unix:///run/docker.sock or tcp://127.0.0.1:2375"
 )
-_HINTS: dict[Trouble, str] = {
-    "denied": "run as root, or as a member of the group that owns the socket",
-    "refused": "is the engine running?",
-}
 
 
-class EngineError(Ds01Error):
-    """An engine gave no answer, or none that can be used."""
-
-    def __init__(self, host: str, trouble: Trouble, what: str) -> None:
-        super().__init__(f"{host}: {what}", _HINTS.get(trouble))
-        self.host = host
-        self.trouble = trouble
-
-    @property
-    def kind(self) -> GapKind:
-        """Say what kind of gap this leaves."""
-        return _KIND.get(self.trouble, "failed")
-
-
-class Request(NamedTuple):
-    """One GET."""
-
-    host: str
-    """``unix:///…`` or ``tcp://HOST:PORT``."""
-    path: str
-
-
-class Answer(NamedTuple):
-    """What came back with status 200."""
-
-    value: Any
-    """The JSON, parsed."""
-    server: str | None
-    """The header, for example ``Docker/20.10.24 (linux)``."""
-
-
-def get(host: str, path: str, *, deadline: float) -> Answer:
+def get(request: Request, *, deadline: float, late: str = "no answer in time") -> Answer:
     """Ask one thing until a point of time.monotonic(); raises EngineError."""
-    answer = get_all([Request(host, path)], deadline=deadline)[0]
+    heard: list[Answer | EngineError] = []
+
+    def hear(_: Request, answer: Answer | EngineError) -> tuple[Request, ...]:
+        heard.append(answer)
+        return ()
+
+    ask([request], hear, deadline=deadline, late=late)
+    (answer,) = heard
     if isinstance(answer, EngineError):
         raise answer
     return answer
 
 
-def get_all(requests: Sequence[Request], *, deadline: float) -> list[Answer | EngineError]:
-    """Ask many things until a point of time.monotonic(); the answers are in the order asked."""
-    return _Exchange(requests, deadline).run()
+def ask(requests: Iterable[Request], hear: Hear, *, deadline: float, late: str) -> None:
+    """Ask many things until a point of time.monotonic(), each once.
+
+    ``hear`` gets every answer, as it comes, and gives what is to be asked because of it; what
+    has no answer by the deadline is heard as an error that says ``late``.
+    """
+    _Exchange(hear, deadline, late).run(requests)
 
 
 class _Connection:
     """One request under way."""
 
-    __slots__ = ("index", "opened", "parts", "request", "size")
+    __slots__ = ("opened", "parts", "request", "size", "unsent")
 
-    def __init__(self, index: int, request: Request, opened: socket.socket) -> None:
-        self.index = index
+    def __init__(self, request: Request) -> None:
+        """Begin to connect. Raises OSError; BlockingIOError where the socket's queue is full."""
+        text = f"GET {request.path} HTTP/1.0\r\nHost: docker\r\nUser-Agent: ds01ctl\r\n\r\n"
         self.request = request
-        self.opened = opened
+        self.unsent = text.encode("ascii")
         self.parts: list[bytes] = []
         self.size = 0
+        self.opened = _connect(request.host)
 
-    def receive(self) -> bool:
-        """Take what has come; tell whether there is more. Raises EngineError."""
-        try:
-            part = self.opened.recv(_CHUNK)
-        except OSError as error:
-            raise _failed(self.request.host, "failed", error) from None
+    def advance(self) -> bool:
+        """Send what is not sent, else take what has come; tell if there is more. Raises OSError."""
+        if self.unsent:
+            sent = self.opened.send(self.unsent, socket.MSG_NOSIGNAL)
+            self.unsent = self.unsent[sent:]
+            return True
+        part = self.opened.recv(_CHUNK)
         self.parts.append(part)
         self.size += len(part)
-        if self.size > _LARGEST:
-            raise EngineError(self.request.host, "failed", f"answer above {_LARGEST >> 20} MiB")
         return bool(part)
+
+    def waits_for(self) -> int:
+        """Say which event of poll(2) comes next."""
+        return select.POLLOUT if self.unsent else select.POLLIN
 
 
 class _Exchange:
-    """All requests of one get_all, each engine's in its own queue."""
+    """All requests of one ask, each engine's in its own queue."""
 
-    def __init__(self, requests: Sequence[Request], deadline: float) -> None:
+    def __init__(self, hear: Hear, deadline: float, late: str) -> None:
+        self._hear = hear
         self._deadline = deadline
-        self._requests = requests
-        self._answers: dict[int, Answer | EngineError] = {}
-        self._waiting: dict[str, deque[tuple[int, Request]]] = {}
-        for index, request in enumerate(requests):
-            self._waiting.setdefault(request.host, deque()).append((index, request))
+        self._late = late
+        self._asked: set[Request] = set()
+        self._waiting: dict[str, deque[Request]] = {}
+        self._busy: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
         self._poll = select.poll()
         self._open: dict[int, _Connection] = {}
 
-    def run(self) -> list[Answer | EngineError]:
+    def run(self, requests: Iterable[Request]) -> None:
         """Keep every engine busy until all is answered or time is up."""
+        self._add(requests)
         try:
-            for host in self._waiting:
-                for _ in range(_IN_FLIGHT):
-                    self._start_next(host)
             # time, not silence, ends it: an engine may send a byte now and then for ever
-            while self._open and (left_s := self._left_s()):
-                for descriptor, _ in self._poll.poll(left_s * 1000):
-                    self._receive(self._open[descriptor])
+            while left_s := max(self._deadline - time.monotonic(), 0.0):
+                crowded = [host for host in tuple(self._waiting) if not self._fill(host)]
+                if not self._open and not crowded:
+                    return
+                pause_s = min(left_s, _CROWDED_S) if crowded else left_s
+                for descriptor, _ in self._poll.poll(pause_s * 1000):
+                    self._advance(self._open[descriptor])
         finally:
             for connection in self._open.values():
                 connection.opened.close()
-        return [
-            self._answers.get(index) or EngineError(request.host, "slow", "no answer in time")
-            for index, request in enumerate(self._requests)
-        ]
+        self._give_up()
 
-    def _left_s(self) -> float:
-        return max(self._deadline - time.monotonic(), 0.0)
+    def _give_up(self) -> None:
+        queued = [request for queue in self._waiting.values() for request in queue]
+        for request in [*(each.request for each in self._open.values()), *queued]:
+            self._hear(request, EngineError(request.host, "slow", self._late))
 
-    def _start_next(self, host: str) -> None:
+    def _add(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            if request not in self._asked:
+                self._asked.add(request)
+                self._waiting.setdefault(request.host, deque()).append(request)
+
+    def _fill(self, host: str) -> bool:
+        """Start what may be under way at once; tell whether it could be."""
         queue = self._waiting[host]
-        while queue and (left_s := self._left_s()):
-            index, request = queue.popleft()
+        while queue and self._busy.get(host, 0) < _IN_FLIGHT:
+            request = queue.popleft()
             try:
-                opened = _send(request, left_s)
+                self._start(request)
+            except BlockingIOError:
+                queue.appendleft(request)
+                return False
+            except OSError as error:
+                self._tell(request, _failed(host, _trouble(error), error))
             except EngineError as error:
-                self._answers[index] = error
-                continue
-            self._open[opened.fileno()] = _Connection(index, request, opened)
-            self._poll.register(opened, select.POLLIN)
-            return
+                self._tell(request, error)
+        return True
 
-    def _receive(self, connection: _Connection) -> None:
-        host = connection.request.host
+    def _start(self, request: Request) -> None:
+        connection = _Connection(request)
         try:
-            if connection.receive():
+            connection.advance()
+        except BlockingIOError:
+            # TCP is not there yet
+            pass
+        except OSError:
+            connection.opened.close()
+            raise
+        self._busy[request.host] = self._busy.get(request.host, 0) + 1
+        self._open[connection.opened.fileno()] = connection
+        self._poll.register(connection.opened, connection.waits_for())
+
+    def _tell(self, request: Request, answer: Answer | EngineError) -> None:
+        self._add(self._hear(request, answer))
+
+    def _advance(self, connection: _Connection) -> None:
+        request = connection.request
+        try:
+            if connection.advance():
+                self._check_room(connection)
+                self._poll.modify(connection.opened, connection.waits_for())
                 return
-            answer: Answer | EngineError = _parse(host, b"".join(connection.parts))
+            answer: Answer | EngineError = parse(request.host, b"".join(connection.parts))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            answer = _failed(request.host, _trouble(error), error)
         except EngineError as error:
             answer = error
-        self._answers[connection.index] = answer
+        self._close(connection)
+        self._tell(request, answer)
+
+    def _check_room(self, connection: _Connection) -> None:
+        """Refuse what would fill the memory. Raises EngineError."""
+        host, _, is_users_own = connection.request
+        largest = _LARGEST_OF_A_USER if is_users_own else _LARGEST
+        if connection.size > largest:
+            raise EngineError(host, "failed", f"answer above {largest // _MIB} MiB")
+        together = self._taken.get(host, 0) + connection.size
+        if is_users_own and together > _MOST_OF_A_USER:
+            raise EngineError(host, "failed", f"answers above {_MOST_OF_A_USER // _MIB} MiB")
+
+    def _close(self, connection: _Connection) -> None:
+        host = connection.request.host
+        self._taken[host] = self._taken.get(host, 0) + connection.size
+        self._busy[host] -= 1
         self._poll.unregister(connection.opened)
         del self._open[connection.opened.fileno()]
         connection.opened.close()
-        self._start_next(host)
 
 
-# --- out --------------------------------------------------------------------------------------
-
-
-def _send(request: Request, timeout_s: float) -> socket.socket:
-    """Connect and ask; the socket is then ready to be polled."""
-    text = f"GET {request.path} HTTP/1.0\r\nHost: docker\r\nUser-Agent: ds01ctl\r\n\r\n"
-    opened = None
+def _connect(host: str) -> socket.socket:
+    """Begin to connect, and wait for nothing. Raises OSError, EngineError."""
+    scheme, _, address = host.partition("://")
+    family, place = (socket.AF_UNIX, address) if scheme == "unix" else _inet(host)
+    opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        opened = _connect(request.host, timeout_s)
-        opened.sendall(text.encode("ascii"))
+        opened.connect(place)
     except OSError as error:
-        if opened is not None:
+        # that it goes on by itself is an answer for TCP only
+        if error.errno != errno.EINPROGRESS:
             opened.close()
-        raise _failed(request.host, _trouble(error), error) from None
-    opened.settimeout(0)
+            raise
     return opened
 
 
-def _connect(host: str, timeout_s: float) -> socket.socket:
+def _inet(host: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Read ``tcp://ADDRESS:PORT``; a name but localhost would have to be looked up, and may hang.
+
+    Raises EngineError.
+    """
     scheme, _, address = host.partition("://")
-    if scheme == "unix":
-        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        opened.settimeout(timeout_s)
-        try:
-            opened.connect(address)
-        except OSError:
-            opened.close()
-            raise
-        return opened
     name, _, port = address.rstrip("/").rpartition(":")
-    if scheme not in {"tcp", "http"} or not port.isdecimal():
-        raise EngineError(host, "failed", _NOT_HERE)
-    return socket.create_connection((name.strip("[]"), int(port)), timeout_s)
+    name = "127.0.0.1" if name == "localhost" else name.strip("[]")
+    is_port = port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 1 << 16
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, name)
+        except (OSError, ValueError):
+            continue
+        if scheme in {"tcp", "http"} and is_port:
+            return family, (name, int(port))
+    raise EngineError(host, "failed", _NOT_HERE)
 
 
 def _trouble(error: OSError) -> Trouble:
-    if isinstance(error, TimeoutError):
-        return "slow"
     return _TROUBLE_OF_ERRNO.get(error.errno or 0, "failed")
 
 
 def _failed(host: str, trouble: Trouble, error: OSError) -> EngineError:
     return EngineError(host, trouble, (error.strerror or str(error)).lower())
-
-
-# --- in ---------------------------------------------------------------------------------------
-
-
-def _parse(host: str, raw: bytes) -> Answer:
-    head, end, body = raw.partition(b"\r\n\r\n")
-    protocol, _, status = head.partition(b"\r\n")[0].partition(b" ")
-    if not end or not protocol.startswith(b"HTTP/") or not status[:3].isdigit():
-        raise EngineError(host, "failed", "no HTTP answer" if raw else "closed without an answer")
-    code = int(status[:3])
-    if code != 200:
-        trouble: Trouble = "not-found" if code == 404 else "failed"
-        raise EngineError(host, trouble, f"status {code}{_message(body)}")
-    headers = _headers(head)
-    length = headers.get("content-length", "")
-    if length.isdecimal() and len(body) != int(length):
-        raise EngineError(host, "failed", f"answer cut short: {len(body)} of {length} bytes")
-    return Answer(_json(host, body), headers.get("server"))
-
-
-def _headers(head: bytes) -> dict[str, str]:
-    lines = head.decode("latin-1").split("\r\n")[1:]
-    parted = (line.partition(":") for line in lines)
-    return {name.strip().lower(): value.strip() for name, _, value in parted}
-
-
-def _json(host: str, body: bytes) -> Any:
-    try:
-        value = json.loads(body)
-        if b"\\ud" in body or b"\\uD" in body:
-            # half a surrogate pair is text that nobody could print
-            text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-            value = json.loads(text)
-    except (ValueError, RecursionError):
-        raise EngineError(host, "failed", "answer cut short or not JSON") from None
-    return value
-
-
-def _message(body: bytes) -> str:
-    """Quote the engine's own words, as far as they are any."""
-    text = body.decode("utf-8", "replace")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    message = value.get("message") if isinstance(value, dict) else None
-    return f": {message[:200]}" if isinstance(message, str) else ""

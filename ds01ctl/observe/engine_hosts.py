@@ -1,18 +1,18 @@
-"""Which container engines to ask, and where their sockets are."""
+"""Which container engines to ask, whose they are, and where their sockets are."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ds01ctl.paths import Paths
 
 _DEFAULT_SOCKET = "/run/docker.sock"
 _UNIX = "unix://"
+_WILD = frozenset("*?[")
 
 
 class EngineHosts(NamedTuple):
@@ -29,6 +29,8 @@ class Host(NamedTuple):
     address: str
     found: bool
     """By a pattern: a socket there is no promise that an engine listens."""
+    uid: int | None = None
+    """Whose it is: 0 for root's, else the user who could put his own engine there."""
 
 
 def engine_hosts(
@@ -46,30 +48,61 @@ def engine_hosts(
 
 
 def expand(hosts: Sequence[str]) -> tuple[Host, ...]:
-    """Expand patterns such as ``unix:///run/user/*/docker.sock``; name each socket once."""
+    """Expand patterns such as ``unix:///run/user/*/docker.sock``; name each socket once.
+
+    Root's come first, so that no user's link to a socket of root's can take its place.
+    """
+    every = [host for address in hosts for host in _hosts(address)]
     found: dict[str, Host] = {}
-    for address in hosts:
-        is_pattern = address.startswith(_UNIX) and "*" in address
-        for each in _matching(address) if is_pattern else (address,):
-            found.setdefault(_real(each), Host(each, is_pattern))
+    for host in sorted(every, key=lambda host: bool(host.uid)):
+        found.setdefault(_real(host.address), host)
     return tuple(found.values())
 
 
+def _hosts(address: str) -> Iterator[Host]:
+    is_pattern = address.startswith(_UNIX) and not _WILD.isdisjoint(address)
+    for each in _matching(address) if is_pattern else (address,):
+        yield Host(each, is_pattern, socket_owner(each))
+
+
 def _matching(pattern: str) -> list[str]:
-    below_root = pattern.removeprefix(_UNIX).lstrip("/")
-    return [f"{_UNIX}{path}" for path in sorted(Path("/").glob(below_root))]
+    # not pathlib's: a mount of a user's that died ends its walk with an OSError
+    from glob import glob
+
+    return [f"{_UNIX}{path}" for path in sorted(glob(pattern.removeprefix(_UNIX)))]  # noqa: PTH207 -- as above
 
 
 def _real(address: str) -> str:
     """Follow links: /var/run/docker.sock and /run/docker.sock are one engine."""
     if not address.startswith(_UNIX):
         return address
-    return os.path.realpath(address.removeprefix(_UNIX))
-
-
-def socket_owner(host: Host) -> int | None:
-    """Give the uid that owns an engine's socket; None where there is none."""
     try:
-        return os.stat(host.address.removeprefix(_UNIX)).st_uid  # noqa: PTH116 -- an address
-    except OSError:
+        return os.path.realpath(address.removeprefix(_UNIX))
+    except ValueError:
+        # a zero byte
+        return address
+
+
+def socket_owner(address: str) -> int | None:
+    """Tell whose engine listens at an address: 0 is root, None is not known.
+
+    It is root's only if nobody else owns the socket, or a folder or link on the way to it: he
+    could put a socket of his own there at any time.
+    """
+    if not address.startswith(_UNIX):
         return None
+    path = address.removeprefix(_UNIX)
+    try:
+        os.stat(path)  # noqa: PTH116 -- text in, number out; also below
+        owners = [os.lstat(place).st_uid for place in _way_to(path)]
+    except (OSError, ValueError):
+        return None
+    return next((uid for uid in owners if uid), 0)
+
+
+def _way_to(path: str) -> Iterator[str]:
+    """Name a path and all that lies above it, as written and with every link followed."""
+    for place in dict.fromkeys((os.path.realpath(path), os.path.abspath(path))):  # noqa: PTH100 -- text in, text out
+        while place != "/":
+            yield place
+            place = place.rpartition("/")[0] or "/"

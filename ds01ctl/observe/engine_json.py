@@ -7,23 +7,45 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from itertools import chain, islice
 from typing import Any
 
 from ds01ctl.core.model import Container, ContainerConfig, DeviceRequest, Mount
 from ds01ctl.observe.clock import parse_time
 from ds01ctl.observe.container_facts import KnownFacts
+from ds01ctl.observe.procfs import is_pid
 
 _ID = r"[0-9a-f]{64}"
 # podman writes it without the name of the hash
 _IMAGE_ID = r"(?:sha256:)?[0-9a-f]{64}"
-# podman's own words
+UNKNOWN_STATE = "unknown"
 _STATES = {
+    state: state
+    for state in ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+} | {
+    # podman's own words
     "configured": "created",
     "initialized": "created",
     "stopped": "exited",
     "stopping": "running",
 }
 _VARIABLE = "NVIDIA_VISIBLE_DEVICES="
+_AGO = r"(?a)(\d{1,6}|an?) (second|minute|hour|day|week|month|year)s? ago"
+_UNIT_S = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "week": 7 * 86400,
+    "month": 30 * 86400,
+    "year": 365 * 86400,
+}
+_LONGEST = 4096
+"""Characters of one text."""
+_MOST = 1000
+"""Labels, and mounts, of one container."""
+_MORE = "…"
+"""Stands where something was cut."""
 
 Json = dict[str, Any]
 
@@ -41,8 +63,21 @@ def is_id(text: str) -> bool:
 
 def listed_state(entry: Json) -> str:
     """Read the state of a list entry."""
-    state = _text(entry.get("State")).lower()
-    return _STATES.get(state, state)
+    return _state(entry.get("State"))
+
+
+def ended_ago(entry: Json) -> tuple[int, int] | None:
+    """Read ``Exited (0) 5 minutes ago``: seconds, and how many of them one step is.
+
+    None where a list entry does not tell. The words are those of go-units' HumanDuration.
+    """
+    match = re.search(_AGO, _text(entry.get("Status")))
+    if match is None:
+        return None
+    unit_s = _UNIT_S[match[2]]
+    # "About a minute", "About an hour", "Less than a second"
+    count = int(match[1]) if match[1].isdigit() else 1
+    return count * unit_s, unit_s
 
 
 def listed(engine: str, entry: Json, facts: KnownFacts | None, cgroup: str | None) -> Container:
@@ -75,14 +110,13 @@ def inspected(engine: str, answer: Json, facts: KnownFacts, cgroup: str | None) 
     return listed(engine, as_listed, facts, cgroup)
 
 
-def facts_of(answer: Json) -> KnownFacts:
+def facts_of(engine: str, answer: Json) -> KnownFacts:
     """Read what the list does not tell from an inspect answer."""
     state = _dict(answer.get("State"))
-    status = _text(state.get("Status")).lower()
-    pid = state.get("Pid")
     return KnownFacts(
-        state=_STATES.get(status, status),
-        pid=pid if isinstance(pid, int) and pid > 0 else None,
+        engine=engine,
+        state=_state(state.get("Status")),
+        pid=_pid(state.get("Pid")),
         started_at=_time(state.get("StartedAt")),
         finished_at=_time(state.get("FinishedAt")),
         config=_config(_dict(answer.get("HostConfig")), _dict(answer.get("Config"))),
@@ -106,6 +140,16 @@ def image_environment(answer: object) -> object:
     return _dict(_dict(answer).get("Config")).get("Env")
 
 
+def _state(value: object) -> str:
+    """Map to the fixed words of the model: an engine may say anything."""
+    return _STATES.get(_text(value).lower(), UNKNOWN_STATE)
+
+
+def _pid(value: object) -> int | None:
+    # not isinstance: true is an int
+    return value if type(value) is int and is_pid(value) else None
+
+
 def _config(host: Json, asked: Json) -> ContainerConfig:
     devices = [_dict(device).get("PathOnHost") for device in _list(host.get("Devices"))]
     return ContainerConfig(
@@ -126,7 +170,7 @@ def _request(request: Json) -> DeviceRequest:
     capabilities = [name for group in _list(request.get("Capabilities")) for name in _texts(group)]
     return DeviceRequest(
         driver=_text(request.get("Driver")),
-        count=count if isinstance(count, int) else 0,
+        count=count if type(count) is int else 0,
         device_ids=_texts(request.get("DeviceIDs")),
         capabilities=tuple(dict.fromkeys(capabilities)),
     )
@@ -158,19 +202,36 @@ def _time(value: object) -> datetime | None:
 
 
 def _labels(value: object) -> dict[str, str]:
-    return {name: text for name, text in _dict(value).items() if isinstance(text, str)}
+    labels = {name: text for name, text in _dict(value).items() if isinstance(text, str)}
+    if (
+        len(labels) <= _MOST
+        and max(map(len, chain(labels, labels.values())), default=0) <= _LONGEST
+    ):
+        return labels
+    kept = dict(islice(labels.items(), _MOST))
+    cut = {_text(name): _text(text) for name, text in kept.items()}
+    more = len(labels) - len(kept)
+    return cut | {_MORE: f"{more} more"} if more else cut
 
 
 def _mounts(value: object) -> tuple[Mount, ...]:
-    entries = [_dict(entry) for entry in _list(value)]
-    return tuple(
-        Mount(_text(e.get("Type")), _text(e.get("Source")), _text(e.get("Destination")))
-        for e in entries
+    entries = _list(value)
+    mounts = tuple(_mount(_dict(entry)) for entry in entries[:_MOST])
+    more = len(entries) - len(mounts)
+    return (*mounts, Mount("", _MORE, f"{more} more")) if more else mounts
+
+
+def _mount(entry: Json) -> Mount:
+    return Mount(
+        _text(entry.get("Type")), _text(entry.get("Source")), _text(entry.get("Destination"))
     )
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """Give a text, cut where it is too long; the empty text for anything else."""
+    if not isinstance(value, str):
+        return ""
+    return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + _MORE
 
 
 def _list(value: object) -> list[Any]:
@@ -182,4 +243,4 @@ def _dict(value: object) -> Json:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(text for text in _list(value) if isinstance(text, str))
+    return tuple(_text(text) for text in _list(value) if isinstance(text, str))

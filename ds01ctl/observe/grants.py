@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _SOURCE = "policy"
 _LARGEST = 65536
+_LOGIN_JSON = r"[^.].*\.json"
+# a dot before the @ would be a file's, as in notes.txt or alice.old: such logins need .json
+_LOGIN = r"[a-z0-9_][a-z0-9_-]*\$?|[a-z0-9_][a-z0-9_.-]*@[a-z0-9.-]+"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -31,6 +35,8 @@ class GrantsReading(NamedTuple):
 
 def read(state_dir: str | Path, paths: Paths) -> GrantsReading:
     """Read every grant of ``bare_metal_access.state_dir``; no folder, no grants.
+
+    A grant is a file LOGIN.json, or LOGIN alone; other files are nobody's business.
 
     A file or folder that somebody other than root could have written counts for nothing and
     leaves a gap, as does a file that cannot be understood: nobody may grant himself.
@@ -52,8 +58,8 @@ def read(state_dir: str | Path, paths: Paths) -> GrantsReading:
 
 
 def _is_grant(name: str) -> bool:
-    # editors' and our own unfinished files
-    return not name.startswith(".") and not name.endswith(("~", ".part", ".tmp", ".bak"))
+    """Tell a grant from a README, an editor's copy or an unfinished file, by its name alone."""
+    return re.fullmatch(_LOGIN_JSON, name) is not None or re.fullmatch(_LOGIN, name) is not None
 
 
 def _read_file(file: Path) -> Grant | Gap | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.model import Driver, Gap, Gpu, GpuUse
 from ds01ctl.observe.child import Child
-from ds01ctl.observe.nvml_messages import NOT_READ, Announced, GpuReading, Refused, unread
+from ds01ctl.observe.nvml_messages import Announced, GpuReading, Refused, unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ def interpret(answer: Answer, paths: Paths) -> NvmlReading:
             readings[value.gpu.index] = value
     if not answer.finished:
         gaps.append(_unfinished(answer))
-        readings = _all_announced(readings, count, gaps[-1].reason)
+        readings = {index: GpuReading(unread(index)) for index in range(count)} | readings
     in_order = [readings[index] for index in sorted(readings)]
     return NvmlReading(
         driver,
@@ -104,15 +104,6 @@ def _read_uses(reporter: Reporter, gpu_uuids: set[str]) -> None:
 
 def _unfinished(answer: Answer) -> Gap:
     return Gap("nvml", "failed", f"{answer.doing or 'start of the child'}: {answer.problem}")
-
-
-def _all_announced(readings: dict[int, GpuReading], count: int, why: str) -> dict[int, GpuReading]:
-    """Fill in the GPUs that a child which did not finish left out, or left half read."""
-    every = {index: GpuReading(unread(index)) for index in range(count)} | readings
-    return {
-        index: GpuReading(gpu._replace(error=why) if gpu.error == NOT_READ else gpu, uses, gaps)
-        for index, (gpu, uses, gaps) in every.items()
-    }
 
 
 def _without_gpus(count: int) -> list[Gap]:

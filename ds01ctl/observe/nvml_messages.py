@@ -30,9 +30,6 @@ class GpuReading(NamedTuple):
     gaps: tuple[Gap, ...] = ()
 
 
-NOT_READ = "not read to the end"
-
-
 def unread(index: int) -> Gpu:
-    """Stand in for a GPU of which only the index is known: never an idle one."""
-    return Gpu(index, f"index:{index}", health="error", error=NOT_READ, processes_known=False)
+    """Stand in for a GPU of which only the index is known: neither an idle nor an ill one."""
+    return Gpu(index, f"index:{index}", health="unknown", processes_known=False)

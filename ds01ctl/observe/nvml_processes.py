@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import GpuUse, MigDevice
 from ds01ctl.observe.nvml_call import GONE, NOT_OFFERED, CallFailed
+from ds01ctl.observe.procfs import is_pid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,6 +70,8 @@ class Processes(NamedTuple):
 
     uses: tuple[GpuUse, ...]
     failures: tuple[CallFailed, ...]
+    impossible: tuple[int, ...]
+    """Pids that no process can have: the rows are not what we take them for."""
 
 
 def read_processes(
@@ -87,8 +90,13 @@ def read_processes(
     found, failed = _read_lists(nvml, handle)
     if whole_needed:
         failures += failed
+    rows += _unseen(found, rows)
     devices = [instance.device for instance in instances]
-    return Processes(_merge(rows + _unseen(found, rows), gpu_uuid, devices), tuple(failures))
+    return Processes(
+        _merge((row for row in rows if is_pid(row.pid)), gpu_uuid, devices),
+        tuple(failures),
+        tuple(sorted({row.pid for row in rows if not is_pid(row.pid)})),
+    )
 
 
 def _read_lists(nvml: Nvml, handle: Any) -> tuple[list[Listed], list[CallFailed]]:

@@ -6,15 +6,15 @@ Source: the NVML API reference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Driver, Gap, Gpu, MigDevice
 from ds01ctl.observe.nvml_call import GONE, CallFailed, Nvml
-from ds01ctl.observe.nvml_messages import NOT_READ, Announced, GpuReading, Refused, unread
+from ds01ctl.observe.nvml_messages import Announced, GpuReading, Refused, unread
 from ds01ctl.observe.nvml_processes import Instance, read_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from ds01ctl.core.model import GapKind
     from ds01ctl.observe.child import Reporter
@@ -24,6 +24,15 @@ _EXPLAINED = {
     "GPU_IS_LOST": "the GPU has fallen off the bus (look for Xid in the kernel log)",
     "RESET_REQUIRED": "the GPU needs a reset: end its processes, then nvidia-smi --gpu-reset",
 }
+
+
+class _Memory(NamedTuple):
+    """In bytes."""
+
+    total: int | None = None
+    used: int | None = None
+    is_net: bool = True
+    """What the driver reserves for itself does not count as used."""
 
 
 def read_all(reporter: Reporter) -> None:
@@ -80,7 +89,7 @@ def _read_gpu(nvml: Nvml, reporter: Reporter, index: int) -> None:
     try:
         handle, gpu = _identify(nvml, index)
         # should the next call hang, the parent can at least name the GPU
-        reporter.tell(GpuReading(gpu._replace(health="error", error=NOT_READ)))
+        reporter.tell(GpuReading(gpu))
         reading = _read_inside(nvml, handle, _with_state(nvml, handle, gpu))
     except CallFailed as failure:
         health = GONE.get(failure.error, "error")
@@ -96,8 +105,7 @@ def _identify(nvml: Nvml, index: int) -> tuple[Any, Gpu]:
     if uuid is None:  # which container was given it cannot be told
         nvml.worry(CallFailed("nvmlDeviceGetUUID", "NO_DATA"))
     pci = nvml.ask("nvmlDeviceGetPciInfo", handle)
-    gpu = Gpu(index, uuid or f"index:{index}", pci_bus_id=_bus_id(pci), processes_known=False)
-    return handle, gpu
+    return handle, unread(index)._replace(uuid=uuid or f"index:{index}", pci_bus_id=_bus_id(pci))
 
 
 def _bus_id(pci: Any) -> str | None:
@@ -108,14 +116,16 @@ def _bus_id(pci: Any) -> str | None:
 
 
 def _with_state(nvml: Nvml, handle: Any, gpu: Gpu) -> Gpu:
-    total, used = _memory(nvml, handle)
+    memory = _memory(nvml, handle)
     current, pending = nvml.ask("nvmlDeviceGetMigMode", handle) or (None, None)
     rates = nvml.ask("nvmlDeviceGetUtilizationRates", handle)
     return gpu._replace(
+        health="ok",
         name=nvml.text("nvmlDeviceGetName", handle),
         minor=nvml.ask("nvmlDeviceGetMinorNumber", handle),
-        memory_total_bytes=total,
-        memory_used_bytes=used,
+        memory_total_bytes=memory.total,
+        memory_used_bytes=memory.used,
+        memory_is_net=memory.is_net,
         utilization_percent=rates.gpu if rates else None,
         mig_mode=None if current is None else bool(current),
         mig_mode_pending=None if pending is None else bool(pending),
@@ -130,26 +140,29 @@ def _compute_mode(mode: int | None) -> str | None:
     return _COMPUTE_MODES[mode]
 
 
-def _memory(nvml: Nvml, handle: Any) -> tuple[int | None, int | None]:
-    """Read total and used bytes; older drivers' version 1 counts reserved memory as used."""
-    memory = nvml.ask("nvmlDeviceGetMemoryInfo", handle, version=nvml.pynvml.nvmlMemory_v2)
-    memory = memory or nvml.ask("nvmlDeviceGetMemoryInfo", handle)
-    return (memory.total, memory.used) if memory else (None, None)
+def _memory(nvml: Nvml, handle: Any) -> _Memory:
+    """Read the memory; version 1, of drivers before 510, counts what they reserve as used."""
+    if info := nvml.ask("nvmlDeviceGetMemoryInfo", handle, version=nvml.pynvml.nvmlMemory_v2):
+        return _Memory(info.total, info.used)
+    if info := nvml.ask("nvmlDeviceGetMemoryInfo", handle):
+        return _Memory(info.total, info.used, is_net=False)
+    return _Memory()
 
 
 def _read_inside(nvml: Nvml, handle: Any, gpu: Gpu) -> GpuReading:
     """Read the MIG instances and the processes of a GPU, and say what is missing."""
     instances, complete = _instances(nvml, handle) if gpu.mig_mode else ([], False)
-    uses, failures = read_processes(nvml, handle, gpu.uuid, instances, whole_needed=not complete)
+    found = read_processes(nvml, handle, gpu.uuid, instances, whole_needed=not complete)
     gpu = gpu._replace(
         mig_devices=tuple(instance.device for instance in instances),
-        processes_known=not failures,
+        processes_known=not found.failures and not found.impossible,
     )
-    gaps = [_gap(gpu, failure) for failure in failures]
+    gaps = [_gap(gpu, failure) for failure in found.failures]
+    gaps += [_impossible(gpu, found.impossible)] if found.impossible else []
     if nvml.trouble:
         gpu = gpu._replace(health="error", error=str(nvml.trouble))
         gaps.append(_gap(gpu, nvml.trouble))
-    return GpuReading(gpu, uses, tuple(dict.fromkeys(gaps)))
+    return GpuReading(gpu, found.uses, tuple(dict.fromkeys(gaps)))
 
 
 def _instances(nvml: Nvml, handle: Any) -> tuple[list[Instance], bool]:
@@ -180,7 +193,7 @@ def _slot(nvml: Nvml, handle: Any, slot: int) -> Any:
 def _mig_device(nvml: Nvml, mig: Any) -> MigDevice:
     """Read one instance. Raises CallFailed where its ids cannot be had."""
     attributes = nvml.ask("nvmlDeviceGetAttributes", mig)
-    total, used = _memory(nvml, mig)
+    memory = _memory(nvml, mig)
     name = nvml.text("nvmlDeviceGetName", mig) or ""
     gpu_instance = nvml.need("nvmlDeviceGetGpuInstanceId", mig)
     compute_instance = nvml.need("nvmlDeviceGetComputeInstanceId", mig)
@@ -190,8 +203,8 @@ def _mig_device(nvml: Nvml, mig: Any) -> MigDevice:
         compute_instance=compute_instance,
         profile=name.rpartition(" MIG ")[2] if " MIG " in name else _profile(attributes),
         compute_slices=attributes.computeInstanceSliceCount if attributes else None,
-        memory_total_bytes=total,
-        memory_used_bytes=used,
+        memory_total_bytes=memory.total,
+        memory_used_bytes=memory.used,
     )
 
 
@@ -204,11 +217,20 @@ def _profile(attributes: Any) -> str | None:
     return memory if part == slices else f"{part}c.{memory}"
 
 
-def _gap(gpu: Gpu, failure: CallFailed) -> Gap:
-    """Say of which GPU a reading is missing, and why."""
+def _impossible(gpu: Gpu, pids: Sequence[int]) -> Gap:
+    others = f" (and {len(pids) - 1} others)" if len(pids) > 1 else ""
+    why = "the process list is not what this driver library says"
+    return Gap("nvml", "failed", f"{_label(gpu)}: pid {pids[0]}{others} cannot exist: {why}")
+
+
+def _label(gpu: Gpu) -> str:
     who = [gpu.uuid, gpu.pci_bus_id]
     known = ", ".join(name for name in who if name and not name.startswith("index:"))
-    label = f"GPU {gpu.index} ({known})" if known else f"GPU {gpu.index}"
+    return f"GPU {gpu.index} ({known})" if known else f"GPU {gpu.index}"
+
+
+def _gap(gpu: Gpu, failure: CallFailed) -> Gap:
+    """Say of which GPU a reading is missing, and why."""
     why = f"; {_EXPLAINED[failure.error]}" if failure.error in _EXPLAINED else ""
     kind: GapKind = "denied" if failure.error == "NO_PERMISSION" else "failed"
-    return Gap("nvml", kind, f"{label}: {failure}{why}")
+    return Gap("nvml", kind, f"{_label(gpu)}: {failure}{why}")

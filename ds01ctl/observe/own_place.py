@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 # include/linux/proc_ns.h; the same since Linux 3.8
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC
 _INITIAL_CGROUP_NAMESPACE = 0xEFFFFFFB
-_NODE = r"/dev/nvidia(\d{1,7})(?: \(deleted\))?"
+_NODE = r"/dev/nvidia([0-9]{1,7})(?: \(deleted\))?"
+_NO_PROC = "mount /proc there; DS01_ROOT names the folder that holds a host's proc, etc and var"
 
 
 def boot_id(paths: Paths) -> str:
@@ -26,6 +27,9 @@ def boot_id(paths: Paths) -> str:
     file = paths.proc / "sys/kernel/random/boot_id"
     try:
         return file.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        # an empty mount point is none either
+        raise Ds01Error(f"there is no /proc below {paths.root}", _NO_PROC) from None
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise Ds01Error(f"{file}: {reason}") from None

@@ -15,7 +15,7 @@ from ds01ctl.observe import procfs
 from ds01ctl.observe.clock import boot_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ds01ctl.paths import Paths
 
@@ -51,13 +51,23 @@ class _Stat(NamedTuple):
     start_ticks: int
 
 
+class _Read(NamedTuple):
+    """A process, and whether something kept us from its executable."""
+
+    process: Process
+    exe_denied: bool
+
+
 class _Hidden(Exception):  # noqa: N818 -- it is no failure: the process is there, and not for us to see
     """The process is there, but may not be read."""
 
 
 def read(pids: Iterable[int], *, paths: Paths) -> ProcessesReading:
-    """Read these processes; one that ended is gone, one that may not be read leaves a gap."""
-    asked = sorted(set(pids))
+    """Read these processes; one that ended is gone, one that may not be read leaves a gap.
+
+    A number that no process can have is passed over: to kill(2), 0 would mean ourselves.
+    """
+    asked = sorted(pid for pid in set(pids) if procfs.is_pid(pid))
     if not asked:
         return ProcessesReading({}, {}, frozenset(), ())
     try:
@@ -74,27 +84,37 @@ def _read_all(asked: list[int], host: _Host) -> ProcessesReading:
     processes: dict[int, Process] = {}
     unreadable: dict[int, str] = {}
     gone: set[int] = set()
+    roots_without_exe = 0
     for pid in asked:
         try:
-            process = _read_one(pid, host)
+            read = _read_one(pid, host)
         except _Hidden as hidden:
             unreadable[pid] = str(hidden)
             continue
-        if process is None:
+        if read is None:
             gone.add(pid)
             continue
+        process, exe_denied = read
         processes[pid] = process
+        roots_without_exe += exe_denied and process.uid == 0
         if process.cgroup is None:
             unreadable[pid] = "its control group may not be read"
-    return ProcessesReading(processes, unreadable, frozenset(gone), _gaps(unreadable, len(asked)))
+    gaps = (*_gaps_of(unreadable, len(asked)), *_gaps_of_exe(roots_without_exe))
+    return ProcessesReading(processes, unreadable, frozenset(gone), gaps)
 
 
-def _gaps(unreadable: dict[int, str], asked: int) -> tuple[Gap, ...]:
-    if not unreadable:
-        return ()
-    pid, reason = next(iter(unreadable.items()))
-    counted = f"{len(unreadable)} of {asked} processes that use a GPU cannot be read"
-    return (Gap("processes", "denied", f"{counted} (pid {pid}: {reason}); run as root"),)
+def _gaps_of(unreadable: dict[int, str], asked: int) -> Iterator[Gap]:
+    if unreadable:
+        pid, reason = next(iter(unreadable.items()))
+        counted = f"{len(unreadable)} of {asked} processes that use a GPU cannot be read"
+        yield Gap("processes", "denied", f"{counted} (pid {pid}: {reason}); run as root")
+
+
+def _gaps_of_exe(roots: int) -> Iterator[Gap]:
+    """Say that no process of root's can be told from a system process by what it runs."""
+    if roots:
+        counted = "1 process" if roots == 1 else f"{roots} processes"
+        yield Gap("processes", "denied", f"the executables of {counted} of root (run as root)")
 
 
 def _host(paths: Paths) -> _Host:
@@ -105,7 +125,7 @@ def _host(paths: Paths) -> _Host:
     return _Host(str(paths.proc), boot_time(paths), os.sysconf("SC_CLK_TCK"), is_real)
 
 
-def _read_one(pid: int, host: _Host) -> Process | None:
+def _read_one(pid: int, host: _Host) -> _Read | None:
     """Read one process; None when it ended, or was replaced by another, before the end."""
     try:
         # the open folder stays with this very process, also when its pid is used again
@@ -133,9 +153,10 @@ def _check_not_hidden(pid: int, host: _Host) -> None:
         return
 
 
-def _read_folder(pid: int, folder: int, host: _Host) -> Process | None:
+def _read_folder(pid: int, folder: int, host: _Host) -> _Read | None:
     stat = _stat(procfs.read("stat", folder=folder))
     status = procfs.read("status", folder=folder)
+    exe, exe_denied = _exe(folder)
     process = Process(
         pid=pid,
         start_ticks=stat.start_ticks,
@@ -145,14 +166,14 @@ def _read_folder(pid: int, folder: int, host: _Host) -> Process | None:
         comm=stat.comm,
         uid=_real_uid(status),
         loginuid=_loginuid(folder),
-        exe=_exe(folder),
+        exe=exe,
         cmdline=_cmdline(folder),
         cgroup=_cgroup(folder),
         container_pid=_container_pid(status, pid),
         uid_map=_uid_map(folder),
     )
     after = _stat(procfs.read("stat", folder=folder))
-    return process if after.start_ticks == stat.start_ticks else None
+    return _Read(process, exe_denied) if after.start_ticks == stat.start_ticks else None
 
 
 def _stat(text: bytes) -> _Stat:
@@ -192,12 +213,15 @@ def _loginuid(folder: int) -> int | None:
     return None if uid == _NO_LOGINUID else uid
 
 
-def _exe(folder: int) -> str | None:
+def _exe(folder: int) -> tuple[str | None, bool]:
+    """Read the path of the executable, and tell whether we were kept from it."""
     try:
-        return os.readlink(b"exe", dir_fd=folder).decode("utf-8", "replace")
+        return os.readlink(b"exe", dir_fd=folder).decode("utf-8", "replace"), False
+    except PermissionError:
+        return None, True
     except OSError:
-        # another user's, a zombie's or a kernel thread's
-        return None
+        # a zombie's or a kernel thread's
+        return None, False
 
 
 def _cmdline(folder: int) -> str | None:
@@ -215,6 +239,6 @@ def _cgroup(folder: int) -> str | None:
 
 
 def _uid_map(folder: int) -> tuple[tuple[int, int, int], ...]:
-    lines = (_optional("uid_map", folder) or b"").splitlines()
-    ranges = tuple((int(a), int(b), int(c)) for a, b, c in (line.split() for line in lines))
+    lines = (_optional("uid_map", folder) or b"").rstrip(b"\n").split(b"\n")
+    ranges = tuple((int(a), int(b), int(c)) for a, b, c in (line.split() for line in lines if line))
     return () if ranges == _WHOLE_RANGE else ranges

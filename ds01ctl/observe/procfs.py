@@ -7,8 +7,15 @@ import os
 from ds01ctl.core.cgroup_path import classify
 
 _CHUNK = 65536
+_LARGEST_PID = 1 << 22
+"""PID_MAX_LIMIT of include/linux/threads.h."""
 # Debian's docker and systemd put a process everywhere; Slurm on v1 spares name=systemd
 _PREFERRED = ("name=systemd", "", "memory", "pids", "cpu", "devices")
+
+
+def is_pid(number: int) -> bool:
+    """Tell whether a process can have this pid; 0 and below would mean others to kill(2)."""
+    return 0 < number <= _LARGEST_PID
 
 
 def read(name: str, *, folder: int | None = None, limit: int | None = None) -> bytes:
@@ -40,18 +47,22 @@ def cgroup_path(text: bytes) -> str | None:
     On v2 there is one. On v1 and hybrid hosts a path that names a container or a job wins, then
     ``name=systemd``, then v2's, then the other controllers', and the root only if all say so.
     """
-    lines = text.decode("utf-8", "replace").splitlines()
     paths: dict[str, str] = {}
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, colon, path = rest.partition(":")
+    # only here does a line end: whoever names a group may use any other sign, such as U+2028
+    for line in text.split(b"\n"):
+        _, _, rest = line.partition(b":")
+        controllers, colon, path = rest.partition(b":")
         if colon:
-            paths.setdefault(controllers, path)
+            paths.setdefault(_text(controllers), _text(path))
     said = set(paths.values()) - {"/"}
     # all controllers mostly agree
     if len(said) > 1:
         return _most_telling(paths)
     return next(iter(said), "/") if paths else None
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")
 
 
 def _most_telling(paths: dict[str, str]) -> str:

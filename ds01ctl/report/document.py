@@ -41,9 +41,9 @@ def of_result(result: Result) -> dict[str, Any]:
 
 
 def of_error(
-    command: str, host: str, time: datetime, message: str, hint: str | None, exit_code: int
+    command: str, host: str, time: datetime, error: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Build the document of a command that could not run."""
+    """Build the document of a command that could not run; error: message, hint, exit_code."""
     return {
         "schema": SCHEMA,
         "command": command,
@@ -53,8 +53,8 @@ def of_error(
         "gaps": [],
         "findings": [],
         "actions": [],
-        "data": {},
-        "error": {"message": message, "hint": hint, "exit_code": exit_code},
+        "data": data,
+        "error": error,
     }
 
 

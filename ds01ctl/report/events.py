@@ -26,6 +26,8 @@ LINE_MAX = 4000
 """Bytes with the newline: below PIPE_BUF, so that writers never mix within a line."""
 JOURNAL_TIMEOUT_S = 0.5
 SETTLE_S = 0.02
+MESSAGE_MAX = 200
+"""Characters kept of a message when the details are too long."""
 NAME_MAX = 100
 """Characters kept of a name when the line would be too long even without details."""
 
@@ -65,7 +67,7 @@ def line(event: Event, now: datetime) -> bytes:
     """Render an event as one line of at most LINE_MAX bytes."""
     details = {**event.details, **({"message": event.message} if event.message else {})}
     record = {
-        "timestamp": _utc(now),
+        "timestamp": timestamp(now),
         "event_type": event.type,
         "schema_version": "1",
         **({} if event.user is None else {"user": event.user}),
@@ -74,7 +76,7 @@ def line(event: Event, now: datetime) -> bytes:
     }
     text = _json(record)
     if len(text) >= LINE_MAX:
-        record["details"] = {"truncated": True, "original_size": len(_json(details))}
+        record["details"] = _cut_down(event, len(_json(details)))
         text = _json(record)
     if len(text) >= LINE_MAX:
         names = ("event_type", "user", "source")
@@ -82,10 +84,16 @@ def line(event: Event, now: datetime) -> bytes:
     return text.encode() + b"\n"
 
 
+def _cut_down(event: Event, size: int) -> dict[str, Any]:
+    """Keep the beginning of the message, which names the subject, where details are too long."""
+    message = {"message": event.message[:MESSAGE_MAX]} if event.message else {}
+    return {"truncated": True, "original_size": size, **message}
+
+
 def _json(value: object) -> str:
     """Escape all but ASCII: neither a newline nor a control character can break a line."""
     try:
-        return json.dumps(value, default=str, separators=(",", ":"))
+        return json.dumps(value, default=_plain, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         # a key that is no string, a circle: the event still counts
         if isinstance(value, dict) and "details" in value:
@@ -93,7 +101,15 @@ def _json(value: object) -> str:
         return "{}"
 
 
-def _utc(moment: datetime) -> str:
+def _plain(value: object) -> object:
+    """Render what JSON has no form for; times as everywhere in the log."""
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat(timespec="seconds")[:-6] + "Z"
+    return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
+
+
+def timestamp(moment: datetime) -> str:
+    """Render the time of an event, in UTC with milliseconds."""
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 

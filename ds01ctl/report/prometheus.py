@@ -7,6 +7,7 @@ and its ``write_to_textfile`` does not fsync. No timestamps: node_exporter refus
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
     from ds01ctl.core.plan import Finding
 
-SOURCES = ("nvml", "docker", "processes", "users", "policy", "state", "events", "metrics")
-LABEL_LENGTH = 100
-"""Characters: a user may be what a container's label claims, and labels may be 4 KiB long."""
+SOURCES = ("nvml", "docker", "processes", "users", "policy", "state", "events")
+"""Gaps of the metrics themselves come too late for the file."""
+NOBODY = "unknown"
+"""Who is named by a label, but does not exist: what users write makes no series."""
 
 
 class Sample(NamedTuple):
@@ -68,10 +70,11 @@ def detect_metrics(
 ) -> tuple[Family, ...]:
     """Count confirmed findings, GPUs and gaps.
 
-    Every kind has a series with user="" at least, so that an alert resolves to 0 instead of
-    going blind. ``gpu_health`` is None when NVML did not answer: then no GPU is counted.
+    Each of ``kinds``, those that could be seen, has a series with user="" at least, so that an
+    alert resolves to 0; one that could not be seen has none. ``gpu_health`` is None when NVML did
+    not answer: then no GPU is counted.
     """
-    found = Counter((f.kind, _short(f.user or "")) for f in findings if not f.new)
+    found = Counter((f.kind, _user(f)) for f in findings if not f.new)
     users = {"", *(user for _, user in found)}
     states = Counter(gpu_health or ())
     missing = Counter((gap.source, gap.kind) for gap in gaps)
@@ -139,6 +142,15 @@ def job_metrics(
     )
 
 
+def _user(finding: Finding) -> str:
+    """Name the owner if there is such a user: a login that exists, or the number of a uid."""
+    if not finding.user:
+        return ""
+    owner = finding.subject.get("owner") or {}
+    exists = owner.get("uid") is not None or finding.subject.get("type") == "user"
+    return finding.user if exists or re.fullmatch("[0-9]{1,10}", finding.user) else NOBODY
+
+
 def _family(family: Family) -> str:
     text = family.help.replace("\\", r"\\").replace("\n", r"\n")
     series = sorted(f"{family.name}{_labels(s.labels)} {_value(s.value)}" for s in family.samples)
@@ -162,7 +174,3 @@ def _value(value: float) -> str:
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
     return "NaN" if math.isnan(value) else repr(value)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LABEL_LENGTH else text[:LABEL_LENGTH] + "…"

@@ -15,6 +15,9 @@ _ESCAPES = {
     for code in (*range(0x20), *range(0x7F, 0xA0), *_INVISIBLE, 0x2028, 0x2029)
 }
 
+ENDLESS = 1_000_000
+"""More columns than any line has."""
+
 
 def clean(text: object, limit: int = 200) -> str:
     """Show control characters instead of obeying them, and cut long text."""
@@ -43,12 +46,43 @@ def memory(size: int | None) -> str:
     return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align rows of text into plain lines, two spaces between columns."""
+def width() -> int:
+    """Count the terminal's columns: $COLUMNS, else its own; what is piped has no end."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size((ENDLESS, 24)).columns
+
+
+def cells(text: str) -> int:
+    """Count the terminal cells that a text takes: a wide character two, a combining one none.
+
+    Source: Unicode standard annex 11.
+    """
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(
+        0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text
+    )
+
+
+def columns(rows: Sequence[Sequence[str]], widest: int | None = None) -> list[str]:
+    """Align rows of text into plain lines, two spaces between columns.
+
+    A text of more than ``widest`` cells does not widen its column: it shifts its own row only.
+    """
     if not rows:
         return []
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    widths = [_width([row[index] for row in rows], widest) for index in range(len(rows[0]))]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            text + " " * (width - cells(text)) for text, width in zip(row, widths, strict=True)
+        ).rstrip()
         for row in rows
     ]
+
+
+def _width(column: Sequence[str], widest: int | None) -> int:
+    sizes = [cells(text) for text in column]
+    return max((size for size in sizes if widest is None or size <= widest), default=0)

@@ -117,8 +117,13 @@ def test_a_job_that_ends_while_nvml_hangs_is_not_told_as_ended(
     host.env |= nvml.gpus(1).process(gpu=0, pid=pid, mem=GIB).env()
     host.json(*DETECT, "--record")
     host.env |= nvml.hang("nvmlInit").env()
-    host.json(*DETECT, "--record", status=3)
+    assert host.metric('ds01_detect_findings{kind="ghost-gpu-memory",user=""}') == 0
+    blind = host.json(*DETECT, "--record", status=3)
     assert host.events() == []
+    # none seen is not none there: an alert must not resolve
+    assert blind["data"]["counts"]["host-gpu-process"] is None
+    with pytest.raises(KeyError):
+        host.metric('ds01_detect_findings{kind="ghost-gpu-memory",user=""}')
 
 
 def test_processes_that_exit_during_the_scan(

@@ -167,6 +167,18 @@ def test_snapshot_replays_to_the_same_findings(busy: Host, tmp_path: Path) -> No
     assert "train._.1001" in plain.read_text()
 
 
+def test_a_snapshot_replaces_no_device(host: Host, tmp_path: Path) -> None:
+    """As root, a rename onto a device or a pipe would take it away."""
+    import os
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ran = host.run("snapshot", "-o", pipe)
+    assert ran.status == 1
+    assert "no regular file" in ran.err
+    assert pipe.is_fifo()
+
+
 def test_second_recorder_is_turned_away(busy: Host) -> None:
     """Two timers at once: the second says who is at work, and exits with 5."""
     import fcntl

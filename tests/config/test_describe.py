@@ -71,7 +71,8 @@ def test_schema_and_reader_refuse(tmp_path: Path, text: str) -> None:
 
 def test_example_sets_nothing(tmp_path: Path) -> None:
     policy = load(tmp_path, describe.example())
-    assert (policy.host, policy.defaults, policy.groups, policy.warnings) == ({}, {}, {}, ())
+    assert (policy.host, policy.defaults, policy.groups) == ({}, {}, {})
+    assert [warning.message for warning in policy.warnings] == ["sets nothing: every limit is off"]
 
 
 def test_example_is_right_when_all_of_it_is_set(tmp_path: Path) -> None:

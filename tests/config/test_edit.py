@@ -186,5 +186,5 @@ def test_a_change_by_someone_else_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_file_with_an_error_is_not_edited(tmp_path: Path) -> None:
     policy = write(tmp_path, "", user_overrides_yaml="bob: [\n")
-    with pytest.raises(Ds01Error, match="not YAML"):
+    with pytest.raises(Ds01Error, match="a bracket is open"):
         edit.set_override(policy, "bob", "max_cpus", 1)

@@ -97,7 +97,7 @@ def test_rows_with_harmless_oddities_count(tmp_path: Path) -> None:
         "- {username: 204999, exempt_from: [max_runtime], category: favour, expires_on: null}\n"
         "- {username: b, exempt_from: [idle_timeout_h]}\n"
     )
-    policy = load(tmp_path, "", lifecycle_exemptions_yaml=text)
+    policy = load(tmp_path, "defaults: {max_cpus: 4}", lifecycle_exemptions_yaml=text)
     now = datetime(2030, 1, 1, tzinfo=UTC)
     assert policy.exemption("204999", "max_runtime_h", now)
     assert policy.exemption("b", "idle_timeout_h", now)
@@ -107,6 +107,16 @@ def test_rows_with_harmless_oddities_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "exemptions:\n", "exemptions: []\n", "# nobody\n"])
 def test_nobody_is_exempt(tmp_path: Path, text: str) -> None:
     assert load(tmp_path, "", lifecycle_exemptions_yaml=text).exemptions == ()
+
+
+def test_a_row_that_says_the_same_again_is_told(tmp_path: Path) -> None:
+    row = "- {username: a, exempt_from: [max_runtime_h, idle_timeout_h], expires_on: 2026-06-30}\n"
+    turned = row.replace("max_runtime_h, idle_timeout_h", "idle_timeout_h, max_runtime_h")
+    later = row.replace("06-30", "07-31")
+    text = f"exemptions:\n{row}{later}{turned}"
+    policy = load(tmp_path, "defaults: {max_cpus: 4}", lifecycle_exemptions_yaml=text)
+    (warning,) = policy.warnings
+    assert (warning.line, warning.message) == (4, "a: says the same as line 2")
 
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -142,6 +152,13 @@ def test_an_exemption_never_goes_to_another_person(tmp_path: Path) -> None:
     assert policy.bare_metal_exempt("c.d@x")
     assert not policy.bare_metal_exempt("c-d")
     assert not policy.bare_metal_exempt("c_d")
+
+
+def test_two_domains_are_two_people(tmp_path: Path) -> None:
+    policy = load(tmp_path, "bare_metal_access: {exempt_users: [eve@staff]}\n")
+    assert policy.bare_metal_exempt("eve@staff")
+    assert policy.bare_metal_exempt("eve")
+    assert not policy.bare_metal_exempt("eve@students")
 
 
 def test_the_longest_of_several_holds(tmp_path: Path) -> None:

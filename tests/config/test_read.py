@@ -146,9 +146,9 @@ WRONG = [
     ("defaults:\n  max_cpus: 1\n  max_cpus: 2\n", [(3, "defaults.max_cpus", "see line 2")]),
     ("defaults: {}\ndefaults: {}\n", [(2, "defaults", "twice")]),
     ("defaults:\n\tmax_cpus: 1\n", [(2, "", "a tab")]),
-    ("defaults:\n  max_cpus: 1\n\n\n\n\n  memory: [\n", [(8, "", "not YAML")]),
-    ("a: 1\n---\nb: 1\n", [(2, "", "not YAML")]),
-    ("a: *b\n", [(1, "", "not YAML")]),
+    ("defaults:\n  max_cpus: 1\n\n\n\n\n  memory: [\n", [(7, "", "a bracket is open")]),
+    ("a: 1\n---\nb: 1\n", [(2, "", "a second document begins here")]),
+    ("a: *b\n", [(1, "", "*b stands for what &b marks")]),
     ("x: \x01\n", [(1, "", "does not allow")]),
     ('x: "\\UFFFFFFFF"\n', [(None, "", "not YAML")]),
     ("[" * 3000, [(None, "", "nested too deeply")]),
@@ -185,7 +185,7 @@ WRONG = [
     ("nvml: {timeout_s: 0}", [(1, "nvml.timeout_s", "above 0")]),
     ("docker: {hosts: [/run/docker.sock]}", [(1, "docker.hosts", "unix:///")]),
     ("events: {path: log}", [(1, "events.path", "an absolute path")]),
-    ("require: [nvmll]", [(1, "require", "any of nvml, docker")]),
+    ("require: [nvmll]", [(1, "require", "'nvmll' is not known; did you mean nvml?")]),
     ("a: &a\n  <<: *a\n", [(1, "a", "unknown key")]),
     ("defaults: &a\n  <<: *a\n", [(1, "defaults", "expected maps to merge")]),
     ("defaults:\n  <<: 3\n", [(2, "defaults", "expected maps to merge")]),
@@ -278,6 +278,7 @@ try:
     load_policy(find_policy(paths, None, {}), paths)
 except Ds01Error as error:
     print(error.message)
+    print(error.hint)
 """
 
 
@@ -305,6 +306,7 @@ def test_unreadable(tmp_path: Path, closed: str, said: str) -> None:
     )
     (tmp_path / closed).chmod(0o755)
     assert (done.stderr, said in done.stdout) == ("", True), done.stdout
+    assert done.stdout.splitlines()[-1] == "run it as root"
 
 
 def test_where_the_policy_is_looked_for(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ def put(*path_and_value):
         (put("gpus", 1, "health", "fine"), "gpus[1].health: 'fine', expected one of ok, lost"),
         (put("gpus", 1, "index", True), "gpus[1].index: True, expected an integer"),
         (put("uses", 0, "memory_bytes", 1.5), "uses[0].memory_bytes: 1.5, expected an integer"),
+        (
+            put("uses", 0, "memory_bytes", 10**400),
+            "uses[0].memory_bytes: no number here is that large",
+        ),
         (put("processes", []), "processes: list, expected an object"),
         (put("processes", "x", {}), "processes['x']: 'x', expected an integer as key"),
         (put("processes", "4242", "uid_map", 0, [1, 2]), "uid_map[0]: list, expected a list of 3"),

@@ -234,6 +234,31 @@ TABLE = {
         world(gpu(0, memory_used_bytes=1100 * MIB), process(), use(mib=1000)),
         [("host-gpu-process", "alice")],
     ),
+    "no ghost where the driver's own share is not told": (
+        world(gpu(0, memory_used_bytes=4000 * MIB, memory_is_net=False)),
+        [],
+    ),
+    "a GPU that was never asked is not ill": (
+        world(gpu(0, health="unknown", processes_known=False), gaps=("nvml",)),
+        [],
+    ),
+    "NVML that may not be read is not ill": (
+        world(driver=Driver(error="NO_PERMISSION"), gaps=("nvml",)),
+        [],
+    ),
+    "a MIG instance that is not told is no mismatch": (
+        world(
+            gpu(0, mig_mode=True, mig_devices=(mig("MIG-a", 3, 1), mig("MIG-b", 4, 2))),
+            managed(config=with_gpus("MIG-a")),
+            process(cgroup=docker(A, slice_of("alice"))),
+            use(),
+        ),
+        [],
+    ),
+    "a label of absurd numbers": (
+        world(managed(labels={"ds01.gpu.uuids": "0:²,0:" + "9" * 5000})),
+        [],
+    ),
     "no ghost where a process's memory is unknown": (
         world(gpu(0, memory_used_bytes=4000 * MIB), process(), use(mib=None)),
         [("host-gpu-process", "alice")],
@@ -471,6 +496,20 @@ def test_exemption_is_not_had_by_words(lie: Container) -> None:
             limits(max_containers_per_user=1),
             [("over-gpu-quota", "alice")],
         ),
+        # privileged opens every GPU, and holds the one that was asked for
+        (
+            world(managed(config=replace(with_gpus("0"), privileged=True))),
+            limits(max_gpu_equivalents=1.0),
+            [("privileged-gpu-container", "alice")],
+        ),
+        # a device that can't be told hides none of those that can
+        (
+            world(
+                managed(config=replace(with_gpus("0", "1"), device_cgroup_rules=("c 195:77 rw",)))
+            ),
+            limits(max_gpu_equivalents=1.0),
+            [("over-gpu-quota", "alice")],
+        ),
         # a label alone accuses nobody
         (
             world(*(container(c, {"ds01.user": "alice"}, with_gpus("all")) for c in (A, B))),
@@ -518,6 +557,8 @@ def test_exemption_is_not_had_by_words(lie: Container) -> None:
         "unlimited",
         "mig",
         "containers",
+        "privileged",
+        "unknown device",
         "label",
         "exempt",
         "held",

@@ -150,7 +150,7 @@ def test_what_cannot_be_resolved_is_unknown_not_nothing(name: str) -> None:
 
 def test_a_request_replaces_the_variable() -> None:
     asked = config(runtime="nvidia", visible_devices="all", device_requests=request(0, "1"))
-    assert gpu_access(asked, GPUS) == GpuAccess(("device-request",), G1, ("--gpus 1",))
+    assert gpu_access(asked, GPUS) == GpuAccess(("device-request",), G1, ("--gpus 1",), G1, G1)
 
 
 def test_a_request_for_nothing_leaves_the_variable() -> None:
@@ -169,6 +169,44 @@ def test_privileged_sees_all_whatever_was_asked() -> None:
     access = gpu_access(asked, GPUS)
     assert access.forms == ("device-request", "privileged")
     assert access.gpu_uuids == ALL
+
+
+EVERY = frozenset(ALL)
+
+
+@pytest.mark.parametrize(
+    ("asked", "uuids", "known", "explicit"),
+    [
+        (config(), frozenset(), frozenset(), frozenset()),
+        (config(device_requests=request(1)), G0, G0, G0),
+        (env("all"), EVERY, EVERY, EVERY),
+        # a name that nothing here goes by: what is known is the least
+        (env("0,GPU-feed"), None, G0, None),
+        (config(device_requests=request(9)), None, EVERY, None),
+        (config(device_requests=request(1), device_cgroup_rules=("c 195:77 rw",)), None, G0, None),
+        # privileged gives what nobody asked for
+        (config(privileged=True), EVERY, EVERY, frozenset()),
+        (config(privileged=True, device_requests=request(1)), EVERY, EVERY, G0),
+        (config(privileged=True, device_requests=request(-1)), EVERY, EVERY, EVERY),
+        (config(privileged=True, device_requests=request(0, "GPU-gone")), EVERY, EVERY, None),
+    ],
+)
+def test_what_is_known_and_what_was_asked_for(
+    asked: ContainerConfig, uuids: Any, known: Any, explicit: Any
+) -> None:
+    access = gpu_access(asked, GPUS)
+    assert (access.gpu_uuids, access.known_uuids, access.explicit_uuids) == (uuids, known, explicit)
+
+
+@pytest.mark.parametrize(
+    ("asked", "explicit"), [(config(privileged=True), frozenset()), (env("0"), None)]
+)
+def test_without_nvml_only_nothing_is_known(
+    asked: ContainerConfig, explicit: frozenset[str] | None
+) -> None:
+    access = gpu_access(asked, ())
+    assert (access.gpu_uuids, access.known_uuids) == (None, frozenset())
+    assert access.explicit_uuids == explicit
 
 
 @pytest.mark.parametrize(("from_image", "said"), [(True, True), (False, False), (None, False)])

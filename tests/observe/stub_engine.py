@@ -9,10 +9,44 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ds01ctl.observe import containers
+from ds01ctl.paths import Paths
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from ds01ctl.observe.container_facts import KnownFacts
+
 ID = "{:064x}".format
+LIST = "/containers/json?all=1"
+
+
+def read(
+    *hosts: str,
+    known: Mapping[str, KnownFacts] | None = None,
+    deadline_s: float = 10,
+    named: bool = False,
+    paths: Paths = Paths(),  # noqa: B008 -- it holds names only
+) -> containers.ContainersReading:
+    """Read containers with what most tests leave as it is."""
+    return containers.read(
+        hosts, deadline_s=deadline_s, paths=paths, known=known or {}, named_by_admin=named
+    )
+
+
+def kinds(reading: containers.ContainersReading) -> list[tuple[str, str]]:
+    """The sources and kinds of the gaps."""
+    return [(gap.source, gap.kind) for gap in reading.gaps]
+
+
+def world(root: Path, cgroups: dict[int, str]) -> Paths:
+    """Write the control groups of processes below a root, by pid."""
+    for pid, path in cgroups.items():
+        folder = root / "proc" / str(pid)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "cgroup").write_text(f"0::{path}\n")
+    return Paths(root)
 
 
 class StubEngine:
@@ -44,7 +78,7 @@ class StubEngine:
 
     def containers(self, *entries: dict[str, Any]) -> None:
         """List these, and answer their inspects with what ``inspect`` made of each."""
-        self.answer("/containers/json?all=1", list(entries))
+        self.answer(LIST, list(entries))
         for entry in entries:
             self.answer(f"/containers/{entry['Id']}/json", inspect_of(entry))
 

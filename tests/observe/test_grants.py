@@ -140,9 +140,16 @@ def test_a_pipe_does_not_hang(tmp_path: Path, folder: Path) -> None:
     assert "no regular file" in reading.gaps[0].reason
 
 
-def test_what_is_no_grant_is_left_alone(tmp_path: Path, folder: Path) -> None:
-    for name in (".a.json.7.part", "a.json~", "a.json.bak"):
-        write(folder / name, "")
+STRAY = (
+    "README", "README.md", "notes.txt", ".hidden", ".a.json", ".a.json.swp", "a.json.swp",
+    "a.json~", "a~", "a.json.bak", "alice.old", ".a.json.7.part", "#a.json#", "a b", "a\nb",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["", {"expires_at": None}])
+def test_what_is_no_grant_is_left_alone(tmp_path: Path, folder: Path, content: Any) -> None:
+    for name in STRAY:
+        write(folder / name, content)
     (folder / "archive").mkdir()
     assert read(tmp_path) == ((), ())
 

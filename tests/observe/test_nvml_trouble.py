@@ -74,10 +74,11 @@ def test_a_hang_has_a_name_and_what_was_read_is_kept(nvml: NvmlDouble, tmp_path:
     assert reading.gpus[:2] == (a100(0), a100(1))
     assert reading.uses == (use(0, 100), use(1, 101))
     assert [(gpu.uuid, gpu.health, gpu.processes_known) for gpu in reading.gpus[2:]] == [
-        (uuid(2), "error", False),
-        ("index:3", "error", False),
+        (uuid(2), "unknown", False),
+        ("index:3", "unknown", False),
     ]
-    assert [gpu.error for gpu in reading.gpus[2:]] == [why, why]
+    # of one that was not asked nothing bad is known either
+    assert [gpu.error for gpu in reading.gpus[2:]] == [None, None]
 
 
 def test_a_start_that_hangs(nvml: NvmlDouble, tmp_path: Path):
@@ -96,7 +97,7 @@ def test_a_library_that_crashes_takes_only_the_child_down(nvml: NvmlDouble, tmp_
     nvml.gpus(2).process(0, 7).crash("nvmlDeviceGetName", gpu=1)
     reading = read(nvml, tmp_path)
     assert reading.uses == (use(0, 7),)
-    assert [gpu.health for gpu in reading.gpus] == ["ok", "error"]
+    assert [gpu.health for gpu in reading.gpus] == ["ok", "unknown"]
     reason = "nvmlDeviceGetName on GPU 1: killed by SIGABRT"
     assert reading.gaps == (Gap("nvml", "failed", reason),)
 
@@ -118,3 +119,23 @@ def test_a_list_that_never_stops_growing_is_unknown(nvml: NvmlDouble, tmp_path: 
     assert reading.gpus == (a100(0, processes_known=False), a100(1))
     assert reading.uses == (use(1, 7),)
     assert "INSUFFICIENT_SIZE" in reading.gaps[0].reason
+
+
+@pytest.mark.parametrize("pid", [0, (1 << 22) + 1, 1 << 31, (1 << 32) - 1])
+@pytest.mark.parametrize("listed", ["C", "G"])
+def test_a_pid_that_cannot_exist_is_a_gap(nvml: NvmlDouble, tmp_path: Path, pid: int, listed: str):
+    """The rows are not what we take them for; 0 given to kill(2) would mean ourselves."""
+    nvml.gpus(2).process(0, pid, type=listed).process(0, 7).process(1, 1 << 22)
+    reading = read(nvml, tmp_path)
+    assert reading.gpus == (a100(0, processes_known=False), a100(1))
+    assert reading.uses == (use(0, 7), use(1, 1 << 22))
+    why = "cannot exist: the process list is not what this driver library says"
+    assert reading.gaps == (Gap("nvml", "failed", f"{described(0)}: pid {pid} {why}"),)
+
+
+def test_many_pids_that_cannot_exist_are_one_gap(nvml: NvmlDouble, tmp_path: Path):
+    nvml.gpu(0)
+    for pid in range(1 << 23, (1 << 23) + 50):
+        nvml.process(0, pid)
+    [gap] = read(nvml, tmp_path).gaps
+    assert f"pid {1 << 23} (and 49 others) cannot exist" in gap.reason

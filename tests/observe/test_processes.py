@@ -27,6 +27,8 @@ HOST = Paths()
 BOOTED = datetime(2026, 11, 23, tzinfo=timezone.utc)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
 ID = "ab" * 32
+MINE = "/user.slice/user-1001.slice/user@1001.service"
+OTHERS = f"/ds01.slice/ds01-student.slice/ds01-student-bob.slice/docker-{ID}.scope"
 
 
 def stat_line(pid: int, *, comm: str = "python", state: str = "S", ticks: int = 100) -> str:
@@ -144,6 +146,13 @@ def test_nothing_asked_reads_nothing(tmp_path: Path) -> None:
     assert processes.read([], paths=Paths(tmp_path)) == ({}, {}, frozenset(), ())
 
 
+@pytest.mark.parametrize("pid", [0, -1, (1 << 22) + 1, (1 << 32) - 1])
+def test_a_number_that_is_no_pid_is_never_asked_for(root: Path, pid: int) -> None:
+    """Nor killed: the folder is there, so that reading it would show."""
+    write_process(root, pid)
+    assert processes.read([pid], paths=Paths(root)) == ({}, {}, frozenset(), ())
+
+
 def test_without_proc_everything_is_unreadable(tmp_path: Path) -> None:
     reading = processes.read([1], paths=Paths(tmp_path))
     assert reading.gone == frozenset()
@@ -174,6 +183,14 @@ def test_without_proc_everything_is_unreadable(tmp_path: Path) -> None:
         ),
         # hybrid: v2 tells where v1 does not
         ("4:memory:/x\n1:name=systemd:/\n0::/user.slice/u\n", "/user.slice/u"),
+        # whoever owns a group names those below it: no sign but the newline ends a line
+        *(
+            (
+                f"0::{MINE}/x{sign}1:name=systemd:{OTHERS}\n",
+                f"{MINE}/x{sign}1:name=systemd:{OTHERS}",
+            )
+            for sign in ("\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+        ),
     ],
 )
 def test_cgroup_path(text: str, expected: str | None) -> None:
@@ -268,6 +285,31 @@ def test_hidden_is_not_gone(tmp_path: Path, sleeper: subprocess.Popen[bytes], hi
     assert done.stdout == f"[{sleeper.pid}] [4194303] ['denied']\n", done.stderr
 
 
+UNREADABLE = """
+import os, sys
+from ds01ctl.observe import processes
+from ds01ctl.paths import Paths
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+reading = processes.read([int(pid) for pid in sys.argv[1:]], paths=Paths())
+print([process.exe for process in reading.processes.values()], *reading.gaps, sep="\\n")
+"""
+
+
+@needs_root
+def test_without_root_the_executables_of_roots_processes_are_missed(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    """Whether a process of root's is a system process can then not be told; others' don't need."""
+    other = subprocess.Popen(["sleep", "60"], user=1001)
+    argv = [sys.executable, "-c", UNREADABLE, "1", str(sleeper.pid), str(other.pid)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    other.kill()
+    other.wait()
+    reason = "the executables of 2 processes of root (run as root)"
+    gap = f"Gap(source='processes', kind='denied', reason='{reason}')"
+    assert done.stdout.splitlines() == ["[None, None, None]", gap], done.stderr
+
+
 @pytest.mark.engine
 def test_a_real_process_in_a_container(engine: Engine) -> None:
     container = engine.run(user="1001", cgroup_parent="/ds01.slice")
@@ -285,8 +327,22 @@ def test_a_real_process_in_a_container(engine: Engine) -> None:
 def test_boot(root: Path) -> None:
     assert boot_time(Paths(root)) == BOOTED
     assert len(own_place.boot_id(HOST)) == 36
-    with pytest.raises(Ds01Error, match="boot_id"):
-        own_place.boot_id(Paths(root))
+
+
+@pytest.mark.parametrize("made", [None, "proc", "proc/sys/kernel/random"])
+def test_no_proc(tmp_path: Path, made: str | None) -> None:
+    """A root that is no host: the message names it, and the hint says what it should be."""
+    if made:
+        (tmp_path / made).mkdir(parents=True)
+    with pytest.raises(Ds01Error, match=f"there is no /proc below {tmp_path}$") as caught:
+        own_place.boot_id(Paths(tmp_path))
+    assert "DS01_ROOT" in (caught.value.hint or "")
+
+
+def test_a_boot_id_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "proc/sys/kernel/random/boot_id").mkdir(parents=True)
+    with pytest.raises(Ds01Error, match=r"boot_id: Is a directory"):
+        own_place.boot_id(Paths(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["cpu 1\n", None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import json
 import mmap
 import os
@@ -47,7 +48,7 @@ def test_schema_v1():
         "details": {
             "container": "ab12",
             "gpus": 2,
-            "at": str(NOON),
+            "at": "2026-11-23T12:00:00Z",
             "message": "alice started a container",
         },
     }
@@ -62,6 +63,24 @@ def test_no_user_and_no_details():
 def test_time_is_utc():
     east = NOON.astimezone(timezone(timedelta(hours=9)))
     assert line(FOUND, east) == line(FOUND, NOON)
+
+
+def test_one_form_of_time_whatever_the_zone():
+    east = NOON.astimezone(timezone(timedelta(hours=9)))
+    event = Event("a.b", "u", "s", {"at": east, "deep": [{"at": east, "ids": {"b", "a"}}]})
+    record = json.loads(line(event, east))
+    assert record["timestamp"] == "2026-11-23T12:00:00.005Z"
+    noon = "2026-11-23T12:00:00Z"
+    assert record["details"] == {"at": noon, "deep": [{"at": noon, "ids": ["a", "b"]}]}
+
+
+def test_what_is_too_long_still_says_whom_it_is_about():
+    event = Event("a.b", "u", "s", {"x": "y" * 9000}, "container raw of bob " + "\U0001f600" * 999)
+    text = line(event, NOON)
+    details = json.loads(text)["details"]
+    assert len(text) <= LINE_MAX
+    assert details["truncated"]
+    assert details["message"].startswith("container raw of bob ")
 
 
 CIRCLE: dict[str, object] = {}
@@ -208,7 +227,10 @@ class Journal:
         if rights:
             fd = int.from_bytes(rights[0][2][:size], "little")
             with os.fdopen(fd, "rb") as file, mmap.mmap(fd, 0, prot=mmap.PROT_READ) as memory:
-                assert not file.closed
+                # journald takes only what can't be changed while it reads
+                seals = fcntl.fcntl(file, fcntl.F_GET_SEALS)
+                assert seals & fcntl.F_SEAL_WRITE
+                assert seals & fcntl.F_SEAL_SHRINK
                 data = memory[:]
         return parse(data)
 

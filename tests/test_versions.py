@@ -1,0 +1,47 @@
+"""The other Pythons that are supported: the quick tests pass on each that this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+QUICK = (
+    "tests/core", "tests/config", "tests/report", "tests/test_state.py", "tests/test_eventlog.py",
+    "tests/observe/test_child.py", "tests/observe/test_processes.py", "tests/cli/test_program.py",
+)  # fmt: skip
+
+
+def interpreter(version: str) -> str | None:
+    """Find a Python of a version on the PATH, or among pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    kept = sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))
+    on_path = shutil.which(f"python{version}")
+    # pyenv's shims are on the PATH and refuse to run a version that is not selected
+    if on_path and not Path(on_path).is_relative_to(pyenv):
+        return on_path
+    return str(kept[-1]) if kept else None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_other_python(version: str, tmp_path: Path) -> None:
+    """Install the package as a user would, and run what needs neither Docker nor a compiler."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        pytest.skip(f"this run is the one of Python {version}")
+    found = interpreter(version)
+    if found is None:
+        pytest.skip(f"no Python {version} on this machine")
+    subprocess.run([found, "-m", "venv", str(tmp_path)], check=True)
+    python = str(tmp_path / "bin/python")
+    quiet = ("--quiet", "--disable-pip-version-check")
+    wanted = (str(ROOT), "pytest>=8", "jsonschema>=4.21")
+    subprocess.run([python, "-m", "pip", "install", *quiet, *wanted], check=True)
+    argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *QUICK]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-6000:]
