@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 # imports make no garbage, but set the collector off every 700 objects: 8 ms of every run
 gc.set_threshold(50_000)
@@ -112,6 +112,9 @@ def _open_standard_files() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 -- for good
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 -- for good
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 -- for good
+    for output in (sys.stdout, sys.stderr):
+        # in a locale that lacks a sign, an escape in its place is better than no report
+        cast(Any, output).reconfigure(errors="backslashreplace")
 
 
 def run(arguments: list[str]) -> int:

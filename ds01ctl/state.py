@@ -115,7 +115,9 @@ class State:
         rows = self._store.rows("SELECT key, first_seen, scans, confirmed FROM findings")
         with told(self._path):
             return {
-                tuple(json.loads(key)): Seen(_time(first_seen), scans, bool(confirmed))
+                tuple(map(str, json.loads(key))): Seen(
+                    _time(first_seen), int(scans), bool(confirmed)
+                )
                 for key, first_seen, scans, confirmed in rows
             }
 

@@ -169,7 +169,7 @@ def told(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (sqlite3.Error, ValueError) as error:
+    except (sqlite3.Error, ValueError, TypeError) as error:
         reason = str(error)
         # what root cannot write or open is not a matter of permission
         is_denied = os.geteuid() != 0 and ("readonly" in reason or "unable to open" in reason)

@@ -184,10 +184,10 @@ class _Exchange:
         self._add(self._hear(request, answer))
 
     def _advance(self, connection: _Connection) -> None:
-        request = connection.request
+        request, before = connection.request, connection.size
         try:
             if connection.advance():
-                self._check_room(connection)
+                self._check_room(connection, connection.size - before)
                 self._poll.modify(connection.opened, connection.waits_for())
                 return
             answer: Answer | EngineError = parse(request.host, b"".join(connection.parts))
@@ -200,20 +200,18 @@ class _Exchange:
         self._close(connection)
         self._tell(request, answer)
 
-    def _check_room(self, connection: _Connection) -> None:
-        """Refuse what would fill the memory. Raises EngineError."""
+    def _check_room(self, connection: _Connection, came: int) -> None:
+        """Count the bytes that came, and refuse what would fill the memory. Raises EngineError."""
         host, _, is_users_own = connection.request
+        self._taken[host] = self._taken.get(host, 0) + came
         largest = _LARGEST_OF_A_USER if is_users_own else _LARGEST
         if connection.size > largest:
             raise EngineError(host, "failed", f"answer above {largest // _MIB} MiB")
-        together = self._taken.get(host, 0) + connection.size
-        if is_users_own and together > _MOST_OF_A_USER:
+        if is_users_own and self._taken[host] > _MOST_OF_A_USER:
             raise EngineError(host, "failed", f"answers above {_MOST_OF_A_USER // _MIB} MiB")
 
     def _close(self, connection: _Connection) -> None:
-        host = connection.request.host
-        self._taken[host] = self._taken.get(host, 0) + connection.size
-        self._busy[host] -= 1
+        self._busy[connection.request.host] -= 1
         self._poll.unregister(connection.opened)
         del self._open[connection.opened.fileno()]
         connection.opened.close()

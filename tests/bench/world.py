@@ -105,7 +105,8 @@ class World:
     def _root(self) -> Path:
         """Make a root with the host's /proc but a state of our own."""
         root = self.folder / "root"
-        root.mkdir(exist_ok=True)
+        for made in ("var/log", "var/lib/prometheus/node-exporter"):
+            (root / made).mkdir(parents=True, exist_ok=True)
         for name in ("proc", "sys", "dev", "home"):
             if not (root / name).exists():
                 (root / name).symlink_to(f"/{name}")

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 
 from tests.cli.conftest import Host
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Terminal:

@@ -295,6 +295,29 @@ def test_corrupt_state(host: Host) -> None:
     assert host.state_path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE findings SET scans = 'x'",
+        "UPDATE findings SET key = '5'",
+        "UPDATE findings SET first_seen = 'yesterday'",
+        "UPDATE inventory SET row = '{'",
+        "UPDATE inventory SET row = '5'",
+        "UPDATE sources SET answered_at = ''",
+    ],
+)
+def test_state_that_makes_no_sense(host: Host, stub: StubEngine, harm: str) -> None:
+    """A sound database with odd content is a gap as well."""
+    stub.containers(entry_of(1))
+    host.policy(f"docker: {{hosts: ['{stub.host}']}}\n")
+    host.json(*DETECT, "--record")
+    with sqlite3.connect(host.state_path) as database:
+        assert database.execute(harm).rowcount
+    database.close()
+    for more in ((), ("--record",)):
+        assert ("state", "failed") in gaps(host.json(*DETECT, *more, status=3))
+
+
 def test_damaged_page(host: Host) -> None:
     """Damage in the middle of the file is found, not passed on."""
     host.json(*DETECT, "--record")

@@ -317,6 +317,15 @@ def test_narrow_terminals_stay_readable(host: Host, columns: int) -> None:
     assert any(line.startswith("2:1 = GPU 2, MIG instance 1") for line in lines)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_locale_that_lacks_a_sign(host: Host, encoding: str) -> None:
+    """The report comes all the same, with an escape in the sign's place."""
+    host.env["PYTHONIOENCODING"] = encoding
+    ran = host.run("detect", "unmanaged", "--replay", "example")
+    assert ran.status == 0
+    assert "llm-finetune" in ran.out
+
+
 def test_a_pipe_has_no_legend(host: Host) -> None:
     assert "2:1 = " not in host.run("detect", "unmanaged", "--replay", "example").out
 

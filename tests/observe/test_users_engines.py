@@ -287,7 +287,8 @@ def test_all_answers_of_a_user_have_bounds_together(new_stub: Callable[..., Stub
     reading = read(stub.host)
     (gap,) = reading.gaps
     assert "answers above 16 MiB" in gap.reason
-    assert 8 < len(reading.facts) < 16
+    # of those that were under way together none may be whole
+    assert 8 <= len(reading.facts) < 16
 
 
 def test_a_user_has_no_more_than_a_thousand_containers(
