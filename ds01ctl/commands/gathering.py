@@ -113,7 +113,9 @@ def gather(
     )
     snapshot = _with_holders(_without_dead(snapshot), policy, paths)
     snapshot = _with_people(snapshot, policy, paths)
-    gaps = required(snapshot.gaps, policy, seen_before)
+    # that a user's own engine is gone is nothing to be missed
+    missed = [name for name in seen_before if name != "docker" or snapshot.lacks("docker")]
+    gaps = required(snapshot.gaps, policy, missed)
     return Gathered(snapshot._replace(gaps=gaps), loaded, engines.facts)
 
 
@@ -136,20 +138,19 @@ def _late_containers(
     }
     ends = time.monotonic() + float(policy.value("docker.timeout_s"))
     found: list[Container] = []
-    for name, uid in sorted(wanted, key=str):
+    gaps: list[Gap] = []
+    # the host's own first, which run nothing below a user's slice
+    for name, uid in sorted(wanted, key=lambda one: (one[1] is not None, one[0] or "")):
         for engine in engines.engines:
-            # the host's engines run nothing below a user's slice
             if not engine.answered or (engine.uid or None) != uid:
                 continue
-            left = ends - time.monotonic()
-            if left <= 0:
-                return found, [Gap("docker", "failed", "too many containers to look up in time")]
             try:
-                late = containers.find(engine.host, name, deadline_s=left, paths=paths)
+                late = containers.find(engine.host, name or "", deadline=ends, paths=paths)
             except EngineError as error:
-                return found, [Gap("docker", error.kind, error.message)]
+                gaps.append(Gap("docker", error.kind, error.message))
+                continue
             found += [late] if late else []
-    return found, []
+    return found, list(dict.fromkeys(gaps))
 
 
 def _dead(gone: Iterable[int], gpu: NvmlReading, policy: Policy) -> tuple[GpuUse, ...]:

@@ -90,7 +90,10 @@ def _past(state: State) -> Past:
 def look_and_record(config: Path | None, paths: Paths) -> Look:
     """Look, judge, remember, and write events and metrics: what the timer runs."""
     from ds01ctl.commands.detecting import Look
+    from ds01ctl.observe import own_place
 
+    # a root without /proc is found before anything is made in it
+    own_place.boot_id(paths)
     with job_lock(paths, JOB):
         began = time.monotonic()
         state, past = _open(paths)

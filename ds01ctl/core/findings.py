@@ -41,7 +41,7 @@ def blind_kinds(snapshot: Snapshot) -> frozenset[str]:
     """Name the kinds of finding that can't be seen at all now: none found is not none there."""
     no_gpus = snapshot.lacks("nvml") and not snapshot.gpus
     no_engines = not any(engine.answered for engine in snapshot.engines)
-    of_gpus = set(KINDS) - _OF_ENGINES - {"gpu-unhealthy"}
+    of_gpus = set(KINDS) - _OF_ENGINES
     blind = of_gpus if no_gpus else set()
     return frozenset(blind | (_OF_ENGINES | _OF_BOTH if no_engines else set()))
 

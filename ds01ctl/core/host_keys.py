@@ -55,7 +55,7 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
         Key(
             "infrastructure_containers",
             "texts",
-            "Names, or beginnings of names, of containers that are not users' work.",
+            "Names of containers that are not users' work; compose's number behind one is fine.",
             (),
             example=(
                 "ds01-prometheus",

@@ -171,7 +171,7 @@ class Container(NamedTuple):
     name: str
     image: str
     state: str
-    """created, running, paused, restarting, removing, exited, dead."""
+    """created, running, paused, restarting, removing, exited, dead, unknown."""
     created_at: datetime | None
     labels: Mapping[str, str]
     mounts: tuple[Mount, ...] = ()
@@ -250,5 +250,10 @@ class Snapshot(NamedTuple):
     gaps: tuple[Gap, ...] = ()
 
     def lacks(self, source: str) -> bool:
-        """Tell whether anything of this source is missing, for whatever reason."""
+        """Tell whether anything of this source is missing, for whatever reason.
+
+        A user's own engine is no part of "docker": by being silent it makes nothing unknown.
+        """
+        if source == "docker" and self.engines:
+            return any(not e.answered for e in self.engines if not e.is_users_own)
         return any(gap.source == source for gap in self.gaps)

@@ -169,7 +169,7 @@ def _first_that_holds(claims: Sequence[Claim]) -> Claim:
     """Pick the first claim that is no guess; what the kernel says stands above all words."""
     first = next((claim for claim in claims if claim.confidence != "guess"), claims[0])
     certain = next((claim for claim in claims if claim.weight == KERNEL), first)
-    return first if _same(first, certain) or first.weight >= FILES else certain
+    return first if _same(first, certain) else certain
 
 
 def _same(one: Claim, other: Claim) -> bool:

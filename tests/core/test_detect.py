@@ -390,6 +390,24 @@ LEFT_ALONE = {
         NAMED_PROMETHEUS,
         [("outside-slice", None), ("unmanaged-container", None)],
     ),
+    "infrastructure whose image runs as somebody's uid": (
+        world(
+            container(name="ds01-prometheus", config=with_gpus("0")),
+            process(uid=ALICE, cgroup=docker(A)),
+            use(),
+        ),
+        NAMED_PROMETHEUS,
+        [],
+    ),
+    "a grant file that can't be read hides no container": (
+        world(
+            container(config=with_gpus("0"), mounts=(Mount("bind", "/home/alice", "/w"),)),
+            path_owners={"/home/alice": ALICE},
+            gaps=("policy",),
+        ),
+        policy(),
+        [("outside-slice", "alice"), ("unmanaged-container", "alice")],
+    ),
     "a student's container of an infrastructure name": (
         world(
             container(

@@ -73,6 +73,11 @@ TABLE = [
         ("alice", ALICE, "loginuid", "certain"),
     ),
     (
+        container(mounts=BIND_BOB),
+        (process(uid=0, loginuid=ALICE),),
+        ("alice", ALICE, "loginuid", "certain"),
+    ),
+    (
         container(mounts=(*BIND_BOB, Mount("bind", "/home/alice/p", "/p"))),
         (),
         ("bob", BOB, "bind mount", "guess"),
