@@ -64,27 +64,31 @@ def _gap(error: StateError) -> Gap:
 
 
 def _past(state: State) -> Past:
-    """Read all of it. Raises StateError also for content that makes no sense."""
+    """Read what a look needs. Raises StateError also for content that makes no sense."""
     from ds01ctl.observe.container_facts import from_json
 
     known = state.container_facts().items()
     seen = state.known_findings()
     since = gathering.utcnow() - FORGOTTEN_AFTER
+    return Past(
+        {name: facts for name, text in known if (facts := from_json(text))},
+        seen,
+        frozenset(key for key, one in seen.items() if one.confirmed),
+        {},
+        frozenset(state.seen_sources(since)),
+    )
+
+
+def _rows(state: State) -> Rows:
+    """Read the inventory of the last recorded run, which only the next one needs."""
     try:
-        rows = {
+        return {
             tuple(map(str, json.loads(name))): dict(json.loads(row))
             for (kind, name), row in state.known_inventory().items()
             if kind == _INVENTORY
         }
     except (ValueError, TypeError) as error:
         raise StateError(f"the inventory makes no sense: {error}", "move the file away") from None
-    return Past(
-        {name: facts for name, text in known if (facts := from_json(text))},
-        seen,
-        frozenset(key for key, one in seen.items() if one.confirmed),
-        rows,
-        frozenset(state.seen_sources(since)),
-    )
 
 
 def look_and_record(config: Path | None, paths: Paths) -> Look:
@@ -114,10 +118,13 @@ def look_and_record(config: Path | None, paths: Paths) -> Look:
 
 
 def _open(paths: Paths) -> tuple[State | None, Past]:
+    state: State | None = None
     try:
         state = State.open_for_recording(paths)
-        return state, _past(state)
+        return state, _past(state)._replace(rows=_rows(state))
     except StateError as error:
+        if state:
+            state.close()
         return None, NOTHING._replace(gaps=(_gap(error),))
 
 
