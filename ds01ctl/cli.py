@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from copy import copy
 from datetime import datetime, timezone
 from importlib import import_module
 from typing import Any, NoReturn, cast
@@ -65,10 +66,22 @@ def build(arguments: list[str]) -> typer.Typer:
     for name in arguments[:1] if set(arguments[:1]) & set(COMMANDS) else COMMANDS:
         module = import_module(f"ds01ctl.commands.{name}")
         if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
+            app.add_typer(_narrowed(module.app, arguments[1:2]), name=name)
         else:
             app.command(name)(module.run)
     return app
+
+
+def _narrowed(group: typer.Typer, words: list[str]) -> typer.Typer:
+    """Keep only the command that the next word names; all of them where it names none."""
+    named = [
+        one for one in group.registered_commands if getattr(one.callback, "__name__", "") in words
+    ]
+    if not named:
+        return group
+    narrow = copy(group)
+    narrow.registered_commands = named
+    return narrow
 
 
 def _version(value: bool) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
+OTHERS = [name for name in ("3.10", "3.11", "3.12", "3.13", "3.14") if name != OWN]
 QUICK = (
     "tests/core", "tests/config", "tests/report", "tests/test_state.py", "tests/test_eventlog.py",
     "tests/observe/test_child.py", "tests/observe/test_processes.py", "tests/cli/test_program.py",
@@ -29,11 +30,9 @@ def interpreter(version: str) -> str | None:
     return str(kept[-1]) if kept else None
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", OTHERS)
 def test_other_python(version: str, tmp_path: Path) -> None:
     """Install the package as a user would, and run what needs neither Docker nor a compiler."""
-    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
-        pytest.skip(f"this run is the one of Python {version}")
     found = interpreter(version)
     if found is None:
         pytest.skip(f"no Python {version} on this machine")
