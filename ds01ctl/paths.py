@@ -14,15 +14,12 @@ class Paths:
         self.dev = root / "dev"
         self.config_dir = root / "etc/ds01"
         self.state_dir = root / "var/lib/ds01"
-        self.log_dir = root / "var/log/ds01"
         self.run_dir = root / "run/ds01"
-        self.textfile_dir = root / "var/lib/prometheus/node-exporter"
         self.policies = (
             self.config_dir / "resource-limits.yaml",
             root / "opt/ds01-infra/config/runtime/resource-limits.yaml",
         )
         self.state_db = self.state_dir / "ds01ctl.db"
-        self.event_log = self.log_dir / "events.jsonl"
         self.journal_socket = root / "run/systemd/journal/socket"
 
     def under(self, path: str | Path) -> Path:

@@ -58,11 +58,6 @@ class Place(NamedTuple):
     slice: str | None = None
     """The innermost slice above it."""
 
-    @property
-    def is_rootless(self) -> bool:
-        """Tell whether a user's own engine runs the container."""
-        return self.home == "container" and self.uid is not None
-
 
 @lru_cache(maxsize=4096)
 def classify(path: str) -> Place:

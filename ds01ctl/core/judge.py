@@ -15,6 +15,7 @@ from ds01ctl.core.owner import (
     owner_of_process,
     owner_of_strangers,
 )
+from ds01ctl.core.subjects import short
 from ds01ctl.core.workload import Kind, Verdict, Workload, origin, platform_label
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Judge:
         if container.cgroup is not None:
             if is_below(container.cgroup, self._slice):
                 return True, f"label {label}, and runs under {self._slice}"
-            where = f"runs in {container.cgroup}, not under {self._slice}"
+            where = f"runs in {short(container.cgroup)}, not under {self._slice}"
             return False, f"label {label}, but {where}"
         if container.is_live:
             return None, f"label {label}; its cgroup could not be read"

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Gap
+from ds01ctl.report.text import printable
 
 if TYPE_CHECKING:
     import socket
@@ -230,14 +231,3 @@ def _send_memory_file(to: socket.socket, data: bytes) -> None:
         to.sendmsg([], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
     finally:
         os.close(fd)
-
-
-def printable(text: str) -> str:
-    """Show control characters and line ends as escapes, so that a terminal never obeys them."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()

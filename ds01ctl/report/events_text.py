@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.timestamp import parse_time
-from ds01ctl.report.events import printable
-from ds01ctl.report.text import cells
+from ds01ctl.report.text import cells, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -8,22 +8,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-# what would reorder or hide the text around it on a terminal
-_INVISIBLE = {0x200B, 0x200E, 0x200F, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
-_ESCAPES = {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    for code in (*range(0x20), *range(0x7F, 0xA0), *_INVISIBLE, 0x2028, 0x2029)
-}
-
 ENDLESS = 1_000_000
 """More columns than any line has."""
 
 
+def printable(text: str) -> str:
+    """Show as escapes what a terminal would obey, hide or reorder: controls, bidi, line ends."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
 def clean(text: object, limit: int = 200) -> str:
-    """Show control characters instead of obeying them, and cut long text."""
-    shown = str(text).translate(_ESCAPES)
-    # a lone surrogate, from undecodable bytes, can't be printed
-    shown = shown.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Make text printable, and cut what is long."""
+    shown = printable(str(text))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

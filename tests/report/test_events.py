@@ -16,7 +16,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ds01ctl.report.events import LINE_MAX, Event, append, line, printable
+from ds01ctl.report.events import LINE_MAX, Event, append, line
+from ds01ctl.report.text import printable
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 5000, timezone.utc)
 FOUND = Event(
