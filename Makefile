@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint generate bench clean
+.PHONY: run test test-host host-image host-shell lint generate bench clean
 
 $(STAMP): pyproject.toml ds01ctl/__init__.py
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,17 @@ run: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest
+
+# the tests that need a whole host, in a virtual machine; root, QEMU, and a gigabyte of cache
+test-host: $(STAMP)
+	$(BIN)/python -m pytest -m host tests/host
+
+host-image: $(STAMP)
+	$(BIN)/python -m tests.host.image
+
+# a root shell on such a host, with this tree's ds01ctl installed
+host-shell: $(STAMP)
+	@$(BIN)/python -m tests.host.shell
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -25,7 +25,7 @@ from ds01ctl.report.text import clean  # noqa: E402
 # the public name of click's base class of usage errors, in every typer we allow
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-COMMANDS = ("detect", "config", "snapshot", "events")
+COMMANDS = ("detect", "config", "snapshot", "events", "doctor", "units", "state")
 """The subcommands, each a module of ds01ctl.commands with an `app` or a `run`."""
 _EPILOG = """\b
 Examples:
@@ -75,7 +75,9 @@ def build(arguments: list[str]) -> typer.Typer:
 def _narrowed(group: typer.Typer, words: list[str]) -> typer.Typer:
     """Keep only the command that the next word names; all of them where it names none."""
     named = [
-        one for one in group.registered_commands if getattr(one.callback, "__name__", "") in words
+        one
+        for one in group.registered_commands
+        if getattr(one.callback, "__name__", "").replace("_", "-") in words
     ]
     if not named:
         return group
@@ -244,4 +246,6 @@ def _fail(arguments: list[str], error: Ds01Error, *, as_json: bool) -> int:
 def _command_words(arguments: list[str]) -> list[str]:
     """Pick the names of commands out of the arguments."""
     words = [word for word in arguments if not word.startswith("-")]
-    return words[:2] if words[:1] and words[0] in {"detect", "config"} else words[:1]
+    return (
+        words[:2] if words[:1] and words[0] in {"detect", "config", "units", "state"} else words[:1]
+    )

@@ -10,17 +10,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_atomic(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_atomic(
+    path: Path, text: str, *, mode: int = 0o644, owner: tuple[int, int] | None = None
+) -> None:
     """Write beside, fsync, set the mode, rename, fsync the directory.
 
     A crash leaves the old file or the new one. Raises OSError; the temporary file is then gone.
+    Surrogates in the text are the bytes of a file that was no UTF-8. owner: uid and gid.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
+            if owner is not None and owner != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         part.replace(path)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 BLOCK = 1 << 18
 LINE_MAX = 1 << 20
 """Bytes; of a longer line only the beginning is given, so that it cannot fill the memory."""
-_ROTATED = re.compile(r"[.-][0-9][0-9.-]*(?:\.gz)?")
+# .backup: what logrotate found where it was about to create the new log
+_ROTATED = re.compile(r"(?:[.-][0-9][0-9.-]*(?:\.backup)?|\.backup)(?:\.gz)?")
 
 
 class Line(NamedTuple):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.errors import Ds01Error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Completed(NamedTuple):
@@ -16,9 +20,16 @@ class Completed(NamedTuple):
     stderr: str
 
 
-def run(argv: list[str], *, timeout_s: float, stdin: str = "") -> Completed:
+def run(
+    argv: list[str],
+    *,
+    timeout_s: float,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+) -> Completed:
     """Run a program to its end and return its status and output, decoded with replacement.
 
+    env: variables that it gets besides ours.
     Raises Ds01Error when the program is missing, may not be run, or exceeds its deadline.
     """
     try:
@@ -30,6 +41,7 @@ def run(argv: list[str], *, timeout_s: float, stdin: str = "") -> Completed:
             check=False,
             encoding="utf-8",
             errors="replace",
+            env={**os.environ, **env} if env else None,
         )
     except FileNotFoundError:
         hint = f"install the package that has {argv[0]}"

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.detect import Seen
+from ds01ctl.core.unit_state import Run
 from ds01ctl.store import StateError, Store, cannot_open, create, told
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from ds01ctl.core.keeping import Stale
     from ds01ctl.paths import Paths
 
 __all__ = ["State", "StateError"]
@@ -31,6 +33,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " PRIMARY KEY (kind, identity)) WITHOUT ROWID",
         "CREATE TABLE sources (name TEXT PRIMARY KEY, answered_at TEXT NOT NULL) WITHOUT ROWID",
         "CREATE TABLE jobs (job TEXT PRIMARY KEY, succeeded_at TEXT NOT NULL) WITHOUT ROWID",
+    ),
+    (
+        "CREATE TABLE runs (job TEXT PRIMARY KEY, began_at TEXT NOT NULL, ended_at TEXT NOT NULL,"
+        " status INTEGER NOT NULL, cpu_us INTEGER NOT NULL, peak_rss_bytes INTEGER NOT NULL)"
+        " WITHOUT ROWID",
     ),
 )
 """Statements that lead from schema version N to N + 1; append, never edit."""
@@ -170,6 +177,25 @@ class State:
         rows = [(name, _timestamp(now)) for name in sorted(set(names))]
         self._store.run_many("INSERT OR REPLACE INTO sources VALUES (?, ?)", rows)
 
+    def answer_times(self) -> dict[str, datetime]:
+        """Say when each source answered last."""
+        rows = self._store.rows("SELECT name, answered_at FROM sources")
+        with told(self._path):
+            return {name: _time(at) for name, at in rows}
+
+    def drop(self, stale: Stale) -> None:
+        """Drop rows that are past keeping."""
+        runs = [(job,) for job in stale.runs]
+        self._store.run_many("DELETE FROM sources WHERE name = ?", [(n,) for n in stale.sources])
+        self._store.run_many(
+            "DELETE FROM inventory WHERE kind = ? AND identity = ?", stale.inventory
+        )
+        self._store.run_many(
+            "DELETE FROM findings WHERE key = ?", [(_text(key),) for key in stale.findings]
+        )
+        self._store.run_many("DELETE FROM runs WHERE job = ?", runs)
+        self._store.run_many("DELETE FROM jobs WHERE job = ?", runs)
+
     def last_success(self, job: str) -> datetime | None:
         """Say when a job last succeeded; None where it never has."""
         rows = self._store.rows("SELECT succeeded_at FROM jobs WHERE job = ?", (job,))
@@ -179,6 +205,20 @@ class State:
     def note_success(self, job: str, now: datetime) -> None:
         """Note that a job succeeded."""
         self._store.run_many("INSERT OR REPLACE INTO jobs VALUES (?, ?)", [(job, _timestamp(now))])
+
+    def last_runs(self) -> dict[str, Run]:
+        """Give what each job noted of its last run that came to its end."""
+        rows = self._store.rows("SELECT * FROM runs")
+        with told(self._path):
+            return {
+                job: Run(_time(began), _time(ended), int(status), int(cpu), int(peak))
+                for job, began, ended, status, cpu, peak in rows
+            }
+
+    def note_run(self, job: str, run: Run) -> None:
+        """Note the end of a job's run, in the place of the one before."""
+        row = (job, _timestamp(run.began_at), _timestamp(run.ended_at), *run[2:])
+        self._store.run_many("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", [row])
 
 
 def _has_content(path: Path) -> bool:

@@ -104,6 +104,11 @@ class Store:
         with told(self._path):
             self._db.executemany(sql, rows)
 
+    def copy_into(self, target: sqlite3.Connection) -> None:
+        """Copy all of it, as it is at one moment, into another database."""
+        with told(self._path):
+            self._db.backup(target)
+
     def version(self, newest: int) -> int:
         """Read the schema version. Raises StateError when it is newer than the newest we know."""
         version = int(self.rows("PRAGMA user_version")[0][0])
@@ -223,4 +228,6 @@ def _hint(path: Path, reason: str) -> str:
         ("unable to open", f"make {path.parent} writable (mode, and mount options)"),
     )
     anew = f"move it away (mv {path} {path}.broken): the next recording run starts a new one"
+    if path.with_name(f"{path.name}.backup").exists():
+        anew += "; or go back to its copy: ds01ctl state check says how"
     return next((hint for word, hint in hints if word in text), anew)

@@ -1,4 +1,4 @@
-"""Make what is generated: docs/reference and the example host. `--check` only compares."""
+"""Make what is generated: docs/reference, unit files, the example host. `--check` compares."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from ds01ctl.config import describe  # noqa: E402 -- the path is set above
 from ds01ctl.core import codec  # noqa: E402
+from ds01ctl.unitfiles.files import render  # noqa: E402
 from tools import cli_reference, example_host, json_reference, pages  # noqa: E402
 
 
@@ -22,6 +23,7 @@ def rendered() -> dict[Path, str]:
         ROOT / "docs/reference/policy.md": describe.reference(),
         ROOT / "docs/reference/commands.md": cli_reference.render(),
         ROOT / "docs/reference/output.schema.json": json_reference.render(),
+        **{ROOT / file.source: file.text for file in render()},
     }
 
 
@@ -35,6 +37,7 @@ def main() -> int:
         stale += 1
         print(f"{'stale' if check else 'wrote'}: {path.relative_to(ROOT)}")
         if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 1 if check and stale else 0
 

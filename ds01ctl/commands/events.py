@@ -17,7 +17,8 @@ def _types() -> list[str]:
     changes = ("container_discovered", "container_exited", "container_status_changed")
     processes = ("host_gpu_process_discovered", "host_gpu_process_exited")
     found = (kind.replace("-", "_") for kind in KINDS)
-    return [f"detection.{name}" for name in ("*", *changes, *processes, *found)] + ["config.change"]
+    others = ("config.change", "health.check", "health.fail")
+    return [*(f"detection.{name}" for name in ("*", *changes, *processes, *found)), *others]
 
 
 def _at_least_one(number: int | None) -> int | None:

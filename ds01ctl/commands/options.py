@@ -21,3 +21,4 @@ Config = Annotated[
 ExitOnFindings = Annotated[
     bool, typer.Option("--exit-code", help="Exit with 4 when there are findings.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.commands import gathering
+from ds01ctl.commands.own_run import own_run
 from ds01ctl.core import detect, transitions
 from ds01ctl.core.findings import KINDS, blind_kinds
 from ds01ctl.core.model import Gap
+from ds01ctl.errors import ExitCode
 from ds01ctl.lock import job_lock
 from ds01ctl.state import State, StateError
 
@@ -109,7 +111,7 @@ def look_and_record(config: Path | None, paths: Paths) -> Look:
             )
             gaps = (*snapshot.gaps, *past.gaps)
             look = Look(snapshot, policy, verdicts, gaps)
-            gaps = (*gaps, *_tell_and_remember(look, past, state, gathered.facts, paths))
+            gaps = (*gaps, *_tell_and_remember(look, past, state, gathered.facts, paths, began))
             look = look._replace(gaps=gaps)
             return look._replace(gaps=(*gaps, *_write_metrics(look, state, began, paths)))
         finally:
@@ -129,7 +131,12 @@ def _open(paths: Paths) -> tuple[State | None, Past]:
 
 
 def _tell_and_remember(
-    look: Look, past: Past, state: State | None, facts: Mapping[str, KnownFacts], paths: Paths
+    look: Look,
+    past: Past,
+    state: State | None,
+    facts: Mapping[str, KnownFacts],
+    paths: Paths,
+    began: float,
 ) -> tuple[Gap, ...]:
     """Write the events first: what a crash in between repeats is better than what it loses."""
     if state is None:
@@ -143,7 +150,7 @@ def _tell_and_remember(
     told = all(gap.reason.startswith("journal") for gap in gaps)
     look = look._replace(gaps=(*look.gaps, *gaps))
     try:
-        _remember(state, look, keep, facts, past, told=told)
+        _remember(state, look, keep, facts, past, began, told=told)
     except StateError as error:
         return (*gaps, _gap(error))
     return gaps
@@ -173,6 +180,7 @@ def _remember(
     keep: Rows,
     facts: Mapping[str, KnownFacts],
     past: Past,
+    began: float,
     *,
     told: bool,
 ) -> None:
@@ -199,8 +207,10 @@ def _remember(
             rows = {json.dumps(name): json.dumps(row) for name, row in keep.items()}
             state.replace_inventory(_INVENTORY, rows)
         state.note_sources(transitions.answered(snapshot), now)
-        if not gathering.is_failure(look.gaps):
+        failed = gathering.is_failure(look.gaps)
+        if not failed:
             state.note_success(JOB, now)
+        state.note_run(JOB, own_run(began, ExitCode.PARTIAL if failed else ExitCode.OK))
 
 
 def _may_forget(key: transitions.Identity, snapshot: Snapshot) -> bool:

@@ -41,6 +41,9 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "logins": _TEXTS,
     "paths": {"type": "array", "items": {"type": "string", "pattern": "^/"}},
     "hosts": {"type": "array", "items": {"type": "string"}},
+    "schedule": {"type": "string"},
+    "address": {"type": "string", "pattern": "@"},
+    "addresses": _TEXTS,
     "any": {},
 }
 _DURATION = {"type": ["string", "null"], "pattern": r"^(\d+(\.\d+)?\s*[dhms]\w*\s*)+$"}
@@ -121,7 +124,7 @@ def example() -> str:
         "",
     ]
     for section, keys in HOST_SECTIONS.items():
-        if "." not in section and any(key.effect for key in keys):
+        if "." not in section and (not keys or any(key.effect for key in keys)):
             lines += _example_map(f"{section}:", keys, section)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -152,7 +155,8 @@ def shown_value(key: Key) -> str:
     value = key.default if key.example is None else key.example
     if isinstance(value, tuple):
         return "[" + ", ".join(value) + "]"
-    return str(value) if isinstance(value, str) and "%" not in value else json.dumps(value)
+    is_plain = isinstance(value, str) and "%" not in value and not value.startswith("*")
+    return str(value) if is_plain else json.dumps(value)
 
 
 def reference() -> str:
@@ -164,7 +168,7 @@ def reference() -> str:
     parts += [_table("container_types.NAME", CONTAINER_TYPE)]
     parts += [_table("top of the file", TOP)]
     rest = {name: keys for name, keys in HOST_SECTIONS.items() if name != "policies"}
-    parts += [_table(name, keys) for name, keys in rest.items()]
+    parts += [_table(name, keys) for name, keys in rest.items() if keys]
     return "\n".join([*parts, _old_names()])
 
 

@@ -67,6 +67,19 @@ def load_policy(path: Path, paths: Paths, tz: tzinfo | None = None) -> Policy:
     return policy
 
 
+def sound_settings(path: Path) -> dict[str, Setting]:
+    """Read the host's settings of the sections without a problem, whatever the others are.
+
+    Only to tell an admin that the policy cannot be used: where to write and whom to mail.
+    """
+    findings = Findings()
+    settings = _Reader(Source(path, path.name, findings), None).host_settings()
+    spoilt = {problem.key.partition(".")[0] for problem in findings.problems}
+    return {
+        key: setting for key, setting in settings.items() if key.partition(".")[0] not in spoilt
+    }
+
+
 class _Reader:
     """Reads one policy."""
 
@@ -80,7 +93,7 @@ class _Reader:
 
     def read(self) -> Policy:
         """Read everything; problems are left in the source's findings."""
-        host = self._host()
+        host = self.host_settings()
         groups = self._groups()
         files = member_files(self._folder)
         listed = [membership for source in files for membership in read_members(source)]
@@ -103,7 +116,8 @@ class _Reader:
         checks.check_policy(policy, self._source, self._folder)
         return _with_findings(policy, self._source.findings)
 
-    def _host(self) -> dict[str, Setting]:
+    def host_settings(self) -> dict[str, Setting]:
+        """Read what holds for the whole host; sections of users are put aside."""
         text = self._source.text()
         node = compose(text, self._source) if text is not None else None
         listed = entries(node, self._source, "") if node else []

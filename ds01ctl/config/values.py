@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ds01ctl.config.forms import EXPECTED, ITEM, is_address, is_schedule
 from ds01ctl.config.nearest import did_you_mean
 from ds01ctl.config.nodes import is_null, is_plain, line_of, shown
 from ds01ctl.core.policy import canonical
@@ -23,36 +24,7 @@ _NO = {"false", "no", "off"}
 _HUNDRED_YEARS_S = 100 * 366 * 86400
 _SMALLEST_SIZE = 1 << 20
 UNIT_SECONDS = {"hours": 3600, "minutes": 60, "seconds": 1}
-LISTS = {"texts", "logins", "paths", "hosts", "choices"}
-EXPECTED = {
-    "bool": "true or false",
-    "count": "a whole number",
-    "number": "a number",
-    "fraction": "a number from 0 to 1",
-    "percent": "a number from 0 to 100",
-    "hours": "a number of hours",
-    "minutes": "a number of minutes",
-    "seconds": "a number of seconds",
-    "size": "a size with its unit, such as 32g",
-    "host_size": "a size with its unit, such as 96G, or 80% of the host's memory",
-    "cpu_quota": "a percentage such as 400%, which is four cores",
-    "text": "a word",
-    "path": "an absolute path",
-    "texts": "a list of words",
-    "logins": "a list of logins",
-    "paths": "a list of absolute paths",
-    "hosts": "a list of addresses such as unix:///run/docker.sock",
-    "any": "anything",
-}
-
-
-_ITEM = {
-    "texts": "a word",
-    "logins": "a login",
-    "paths": "an absolute path",
-    "hosts": "an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375",
-}
-"""What one entry of a list has to be."""
+LISTS = {"texts", "logins", "paths", "hosts", "choices", "addresses"}
 _NO_LOGIN = r"""[\s:/,#;"|=*?<>()\[\]{}]"""
 
 
@@ -216,6 +188,16 @@ def _host(key: Key, node: Node) -> str:
     return text
 
 
+def _formed(is_right: Callable[[str], bool]) -> Callable[[Key, Node], str]:
+    def read(key: Key, node: Node) -> str:
+        text = " ".join(_word(key, node).split())
+        if not is_right(text):
+            raise ValueError
+        return text
+
+    return read
+
+
 def login(_key: Key | None, node: Node) -> str:
     """Read a login, digits included. Raises ValueError."""
     text = _text(node)
@@ -255,7 +237,7 @@ def _read_item(read: Callable[[Key, Node], str], key: Key, item: Node, number: i
         raise WrongValueError(str(error), expects=error.expects, line=line) from None
     except ValueError:
         message = f"entry {number} {shown(item)}"
-        raise WrongValueError(message, expects=_ITEM.get(key.kind), line=line) from None
+        raise WrongValueError(message, expects=ITEM.get(key.kind), line=line) from None
 
 
 def _any(_key: Key, node: Node) -> str | None:
@@ -281,6 +263,9 @@ READERS: dict[str, Callable[[Key, Node], Any]] = {
     "logins": _list_of(login),
     "paths": _list_of(_path),
     "hosts": _list_of(_host),
+    "schedule": _formed(is_schedule),
+    "address": _formed(is_address),
+    "addresses": _list_of(_formed(is_address)),
     "choices": _list_of(_choice),
     "any": _any,
 }

@@ -10,6 +10,7 @@ from functools import cache
 from ds01ctl.core.key import Key, declared
 from ds01ctl.core.keys import POLICIES
 from ds01ctl.core.programs import SYSTEM_EXECUTABLES
+from ds01ctl.jobs import JOBS
 
 TOP: tuple[Key, ...] = (
     Key("default_group", "text", "The group of a user whom no file names.", "student"),
@@ -176,6 +177,45 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
         ),
     ),
     "events": (Key("path", "path", "The event log.", "/var/log/ds01/events.jsonl"),),
+    "jobs": (),
+    **{
+        f"jobs.{job.name}": (
+            Key(
+                "schedule",
+                "schedule",
+                f"When the job runs that is there to {job.why}.",
+                job.schedule,
+            ),
+            Key("enabled", "bool", "Whether it runs.", default=True),
+        )
+        for job in JOBS
+    },
+    "mail": (
+        Key(
+            "to",
+            "addresses",
+            "Who is told of a job that fails; without an address nobody is.",
+            (),
+            example=("admin@uni.example",),
+        ),
+        Key("sender", "address", "The address that mail comes from.", null="root at this host"),
+        Key("host", "text", "The mail server.", "localhost"),
+        Key("port", "count", "Its port.", 25, positive=True),
+        Key(
+            "security",
+            "choice",
+            "How the connection is kept secret: not at all, by STARTTLS, or by TLS from the start.",
+            "none",
+            choices=("none", "starttls", "tls"),
+        ),
+        Key("user", "text", "The login at the mail server.", null="no log-in"),
+        Key(
+            "password_file",
+            "path",
+            "The file with its password, readable by root alone; systemd hands it to the service.",
+            null="no password",
+        ),
+    ),
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from ds01ctl.core.job_health import JobRow
     from ds01ctl.core.plan import Finding
 
 SOURCES = ("nvml", "docker", "processes", "users", "policy", "state", "events")
@@ -142,6 +143,47 @@ def job_metrics(
     )
 
 
+def unit_metrics(rows: Sequence[JobRow]) -> tuple[Family, ...]:
+    """Tell how systemd runs each job; what is not known has no series.
+
+    No name here is one of `job_metrics`: each job tells those itself, and a series that is in two
+    files breaks the collector.
+    """
+    last_ran = [row for row in rows if row.last_run]
+    return (
+        _of_jobs(
+            "ds01_job_enabled",
+            "Whether the job's timer is started with the host.",
+            {row.job: row.enabled for row in rows},
+        ),
+        _of_jobs(
+            "ds01_job_last_start_timestamp_seconds",
+            "When the job's last run began.",
+            {row.job: row.last_run.timestamp() for row in last_ran if row.last_run},
+        ),
+        _of_jobs(
+            "ds01_job_last_run_success",
+            "Whether the last run of the job that is over was a success.",
+            {row.job: row.state != "failing" for row in last_ran if row.result},
+        ),
+        _of_jobs(
+            "ds01_job_last_run_duration_seconds",
+            "How long the last run of the job took, as systemd saw it.",
+            {row.job: row.duration_s for row in rows},
+        ),
+        _of_jobs(
+            "ds01_job_missed_runs",
+            "Runs of the job that should have begun since the last one.",
+            {row.job: row.missed_runs for row in rows},
+        ),
+    )
+
+
+def _of_jobs(name: str, help_text: str, values: Mapping[str, float | None]) -> Family:
+    samples = (Sample({"job": job}, value) for job, value in values.items() if value is not None)
+    return Family(name, "gauge", help_text, tuple(samples))
+
+
 def _user(finding: Finding) -> str:
     """Name the owner if there is such a user: a login that exists, or the number of a uid."""
     if not finding.user:
@@ -173,4 +215,5 @@ def _escape(value: str) -> str:
 def _value(value: float) -> str:
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    return "NaN" if math.isnan(value) else repr(value)
+    # True and False are numbers to Python, but not to the exporter
+    return "NaN" if math.isnan(value) else repr(int(value) if isinstance(value, bool) else value)

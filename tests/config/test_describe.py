@@ -77,7 +77,7 @@ def test_example_sets_nothing(tmp_path: Path) -> None:
 
 def test_example_is_right_when_all_of_it_is_set(tmp_path: Path) -> None:
     lines = describe.example().splitlines()
-    bare = [re.sub(r"^(\s*)# ( *\w+:)", r"\1\2", line) for line in lines]
+    bare = [re.sub(r"^(\s*)# ( *[\w-]+:)", r"\1\2", line) for line in lines]
     policy = load(tmp_path, "\n".join(bare))
     assert policy.warnings == ()
     wanted = {name for name, key in host_keys().items() if key.effect}

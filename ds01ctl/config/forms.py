@@ -1,0 +1,59 @@
+"""What each kind of key accepts, in words; and what a schedule and a mail address look like."""
+
+from __future__ import annotations
+
+import re
+
+from ds01ctl.jobs import span_s
+
+EXPECTED = {
+    "bool": "true or false",
+    "count": "a whole number",
+    "number": "a number",
+    "fraction": "a number from 0 to 1",
+    "percent": "a number from 0 to 100",
+    "hours": "a number of hours",
+    "minutes": "a number of minutes",
+    "seconds": "a number of seconds",
+    "size": "a size with its unit, such as 32g",
+    "host_size": "a size with its unit, such as 96G, or 80% of the host's memory",
+    "cpu_quota": "a percentage such as 400%, which is four cores",
+    "text": "a word",
+    "path": "an absolute path",
+    "texts": "a list of words",
+    "logins": "a list of logins",
+    "paths": "a list of absolute paths",
+    "hosts": "a list of addresses such as unix:///run/docker.sock",
+    "schedule": 'a time span such as 30s, or a calendar expression such as "Mon *-*-* 04:10:00"',
+    "address": "a mail address",
+    "addresses": "a list of mail addresses",
+    "any": "anything",
+}
+
+
+ITEM = {
+    "texts": "a word",
+    "logins": "a login",
+    "paths": "an absolute path",
+    "hosts": "an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375",
+    "addresses": "a mail address",
+}
+"""What one entry of a list has to be."""
+
+# no sign that could begin another directive in a unit file
+_CALENDAR = re.compile(
+    r"minutely|hourly|daily|weekly|monthly|quarterly|semiannually|yearly|annually"
+    r"|(?=.*[\d*])[a-z0-9*/,.:~+_ -]{1,200}",
+    re.ASCII | re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"(?!-)[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
+
+
+def is_schedule(text: str) -> bool:
+    """Tell a time span, or what may be a calendar expression; systemd has the last word."""
+    return span_s(text) is not None or _CALENDAR.fullmatch(text) is not None
+
+
+def is_address(text: str) -> bool:
+    """Tell what may be a mail address; the mail server has the last word."""
+    return _ADDRESS.fullmatch(text) is not None

@@ -1,0 +1,166 @@
+"""JOBS: what runs on a schedule, one row a job. unitfiles renders them, `units status` shows them.
+
+Pure data: this module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STATE = "/var/lib/ds01"
+LOGS = "/var/log/ds01"
+
+
+class Job(NamedTuple):
+    """One job: what it runs, when, for how long, and what it may touch."""
+
+    name: str
+    why: str
+    """One line, for people: what would be missed without it."""
+    command: tuple[str, ...]
+    """The words after the program's name."""
+    schedule: str
+    """A time span (``30s``: so long after the last run began), or a calendar expression."""
+    timeout_s: int
+    """The run is stopped after so long; less than the time between two runs."""
+    exposure: float
+    """The most that ``systemd-analyze security`` may say of its service (0 best, 10 worst)."""
+    needs: tuple[str, ...] = ()
+    """Names in unitfiles.hardening.NEEDS: what it has to reach."""
+    capabilities: tuple[str, ...] = ()
+    """Capabilities without CAP_, each with a reason in unitfiles.hardening."""
+    writes: tuple[str, ...] = (STATE, LOGS)
+    """Folders that it writes to, besides /run/ds01."""
+    random_delay_s: int = 0
+    """Calendar jobs begin up to so much later, by an offset that is the host's own."""
+    lock: str = ""
+    """Two jobs with the same lock never run at once; empty: the job's own name."""
+    memory_max: str = "256M"
+    cpu_quota: str = "100%"
+    """Of one core."""
+    tasks_max: int = 32
+    enabled: bool = True
+
+    @property
+    def unit(self) -> str:
+        """Name its units, without the suffix."""
+        return f"ds01-{self.name}"
+
+    @property
+    def every_s(self) -> int | None:
+        """Give the seconds between two runs; None for a job of the calendar."""
+        return span_s(self.schedule)
+
+
+JOBS: tuple[Job, ...] = (
+    Job(
+        name="detect",
+        why="find GPU work outside the managed containers",
+        command=("detect", "unmanaged", "--record"),
+        schedule="30s",
+        timeout_s=25,
+        exposure=2.0,
+        needs=("docker", "nvml", "processes", "metrics"),
+        capabilities=("SYS_PTRACE", "DAC_READ_SEARCH"),
+    ),
+    Job(
+        name="state",
+        why="check the state store, drop what is past keeping, and copy it",
+        command=("state", "maintain"),
+        schedule="*-*-* 05:10:00",
+        random_delay_s=600,
+        timeout_s=300,
+        exposure=1.2,
+    ),
+    Job(
+        name="units-check",
+        why="see whether every timer runs, and as it was installed",
+        command=("units", "status", "--record"),
+        schedule="*-*-* 06:10:00",
+        random_delay_s=600,
+        timeout_s=120,
+        exposure=1.2,
+        needs=("metrics",),
+    ),
+)
+
+FAILURE = Job(
+    name="failure@",
+    why="tell that a job failed",
+    command=("units", "failed", "%i"),
+    schedule="",
+    timeout_s=60,
+    exposure=2.0,
+    needs=("mail",),
+)
+"""Started by systemd when a job fails; it has no timer."""
+
+START = Job(
+    name="start",
+    why="start the timers at boot",
+    command=(),
+    schedule="",
+    timeout_s=30,
+    exposure=1.2,
+    writes=(),
+)
+"""Runs systemctl once at boot."""
+
+_UNITS = {
+    "s": 1, "sec": 1, "second": 1, "seconds": 1,
+    "m": 60, "min": 60, "minute": 60, "minutes": 60,
+    "h": 3600, "hr": 3600, "hour": 3600, "hours": 3600,
+    "d": 86400, "day": 86400, "days": 86400,
+}  # fmt: skip
+_PART = re.compile(r"\s*(\d{1,6})\s*([a-z]+)\s*", re.ASCII)
+
+
+def span_s(text: str) -> int | None:
+    """Read a time span such as ``30s`` or ``1h 30min``, in seconds; None: it is not one."""
+    seconds, at = 0, 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None or part[2] not in _UNITS:
+            return None
+        seconds += int(part[1]) * _UNITS[part[2]]
+        at = part.end()
+    return seconds or None
+
+
+def scheduled(value: Callable[[str], Any]) -> tuple[Job, ...]:
+    """Give the jobs as the policy has them; value: the policy's value of a dotted key."""
+    return tuple(_scheduled(job, value) for job in JOBS)
+
+
+def _scheduled(job: Job, value: Callable[[str], Any]) -> Job:
+    schedule = value(f"jobs.{job.name}.schedule")
+    enabled = value(f"jobs.{job.name}.enabled")
+    return job._replace(
+        schedule=job.schedule if schedule is None else " ".join(schedule.split()),
+        enabled=job.enabled if enabled is None else enabled,
+    )
+
+
+def problems_of(job: Job) -> list[str]:
+    """Say what makes a row useless or unsafe, so that it is never rendered."""
+    told = []
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", job.name):
+        told.append(f"the name {job.name!a} is not made of a-z, 0-9 and -")
+    if not job.why or not job.command:
+        told.append("it does not say why it is there, or what it runs")
+    if not job.timeout_s or job.timeout_s <= 0:
+        told.append("it has no timeout: a hung run would hold its place for ever")
+    elif job.every_s is not None and job.timeout_s >= job.every_s:
+        told.append(
+            f"a run may take {job.timeout_s} s and the next begins after {job.every_s} s;"
+            f" give a schedule above {job.timeout_s}s"
+        )
+    if not job.schedule or not job.schedule.isprintable() or not job.schedule.isascii():
+        told.append(
+            f"the schedule {job.schedule!a} is neither a time span nor a calendar expression"
+        )
+    return told

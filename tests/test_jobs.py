@@ -1,0 +1,58 @@
+"""The rows of jobs, and how the policy changes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ds01ctl.jobs import FAILURE, JOBS, START, problems_of, scheduled, span_s
+from ds01ctl.unitfiles.hardening import NEEDS, WHY
+
+ROWS = pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+
+
+@ROWS
+def test_a_row_is_whole(job) -> None:
+    assert problems_of(job) == []
+    assert set(job.needs) <= set(NEEDS)
+    assert set(job.capabilities) <= set(WHY)
+    assert job.exposure <= 3.0
+    assert all(path.startswith("/") for path in job.writes)
+
+
+def test_names_are_unique() -> None:
+    units = [job.unit for job in (*JOBS, FAILURE, START)]
+    assert len(set(units)) == len(units)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("1h 30min", 5400),
+        ("1h30m", 5400),
+        (" 2 days ", 172800),
+        ("90", None),
+        ("0s", None),
+        ("30 parsecs", None),
+        ("30s x", None),
+        ("daily", None),
+        ("*:0/5", None),
+        ("", None),
+        ("-5s", None),
+        ("\u0663s", None),
+    ],
+)
+def test_time_spans(text: str, seconds: int | None) -> None:
+    assert span_s(text) == seconds
+
+
+def test_the_policy_has_the_last_word() -> None:
+    values = {
+        "jobs.detect.schedule": "  1min ",
+        "jobs.state.schedule": "Mon  *-*-*\n 06:00",
+        "jobs.state.enabled": False,
+    }
+    rows = {job.name: job for job in scheduled(values.get)}
+    assert rows["detect"].every_s == 60
+    assert (rows["state"].schedule, rows["state"].enabled) == ("Mon *-*-* 06:00", False)
+    assert rows["units-check"] in JOBS
