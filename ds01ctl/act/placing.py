@@ -23,6 +23,8 @@ class Kept(NamedTuple):
     """A file that one of ours replaced: where its copy lies, and what it was like."""
 
     copy: str
+    digest: str
+    """SHA-256 of the content, in hex."""
     mode: int
     uid: int
     gid: int
@@ -38,10 +40,13 @@ class Record(NamedTuple):
 
 
 def read_record(paths: Paths) -> Record:
-    """Read what earlier installs noted. Raises Ds01Error for a record that makes no sense."""
+    """Read what earlier installs noted. Raises Ds01Error for a record that makes no sense.
+
+    The folder may be one that a group can write to: only a file of root's own is believed.
+    """
     path = _record_path(paths)
     try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = json.loads(_own_text(path))
         replaced = {place: Kept(**kept) for place, kept in data["replaced"].items()}
         return Record(replaced, tuple(data["folders"]))
     except FileNotFoundError:
@@ -51,6 +56,16 @@ def read_record(paths: Paths) -> Record:
     except (ValueError, TypeError, KeyError, AttributeError):
         hint = f"look at the copies in {replaced_dir(paths)}, then move the record away"
         raise Ds01Error(f"{path}: makes no sense", hint) from None
+
+
+def _own_text(path: Path) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            hint = "look at what it says, and move it away"
+            raise Ds01Error(f"{path}: is not ours alone, so it is not believed", hint)
+        return file.read().decode("utf-8", errors="surrogateescape")
 
 
 def write_record(paths: Paths, record: Record) -> None:
@@ -79,15 +94,19 @@ def keep_copy(paths: Paths, change: Change) -> Kept:
     """Copy the file at a place to where it is safe. Raises Ds01Error."""
     path = paths.under(change.place)
     text = change.old or ""
-    digest = sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest()[:8]
-    copy = replaced_dir(paths) / f"{change.place.lstrip('/')}.{digest}"
+    digest = _digest(text)
+    copy = replaced_dir(paths) / f"{change.place.lstrip('/')}.{digest[:8]}"
     try:
         found = path.stat()
         copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(copy, text, mode=0o600)
     except OSError as error:
         raise _cannot("copy", path, error) from None
-    return Kept(str(copy), found.st_mode & 0o7777, found.st_uid, found.st_gid)
+    return Kept(str(copy), digest, found.st_mode & 0o7777, found.st_uid, found.st_gid)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest()
 
 
 def put(paths: Paths, change: Change) -> None:
@@ -160,9 +179,12 @@ def copied_text(kept: Kept) -> str:
 
     path = Path(kept.copy)
     try:
-        return path.read_bytes().decode("utf-8", errors="surrogateescape")
+        text = _own_text(path)
     except OSError as error:
         raise _cannot("read", path, error) from None
+    if _digest(text) != kept.digest:
+        raise Ds01Error(f"{path}: is not what was copied there", "look at it, and move it away")
+    return text
 
 
 def leftovers(paths: Paths, places: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from ds01ctl.core import placing as compared
 from ds01ctl.core.plan import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ds01ctl.core.placing import Change
     from ds01ctl.paths import Paths
@@ -96,8 +96,8 @@ def forget_replaced(paths: Paths, place: str) -> None:
         placing.drop_copy(paths, kept)
 
 
-def restore_steps(paths: Paths) -> list[Step]:
-    """Put back the files that ours replaced."""
+def restore_steps(paths: Paths, places: Collection[str]) -> list[Step]:
+    """Put back the files that ours replaced, at the places that we write to."""
     return [
         Step(
             Action("put-back", place, "the file that was here before ds01ctl's"),
@@ -105,6 +105,7 @@ def restore_steps(paths: Paths) -> list[Step]:
             lambda place=place: placing.remove(paths, place),  # type: ignore[misc]
         )
         for place, kept in sorted(placing.read_record(paths).replaced.items())
+        if place in places
     ]
 
 

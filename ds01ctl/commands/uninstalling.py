@@ -82,7 +82,9 @@ def _steps(now: Situation, changes: tuple[Change, ...]) -> list[Step]:
         *disable_steps(now, [name for name in units if name in now.enabled]),
         *reset_steps(now, units),
         *file_steps(now.paths, changes),
-        *restore_steps(now.paths),
+        *restore_steps(
+            now.paths, {*(file.place for file in render()), *(c.place for c in changes)}
+        ),
         *(_drop_step(now.paths, folder) for folder in reversed(folders)),
         *_metrics_steps(now.paths),
     ]

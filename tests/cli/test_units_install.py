@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -133,6 +134,31 @@ def test_a_file_that_was_there_before_comes_back(systemd: Systemd) -> None:
     assert systemd.contents() == before
     found = theirs.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12, 34, 0o600)
+
+
+def test_only_our_own_record_is_believed(systemd: Systemd) -> None:
+    """The folder of our state may be one that a group writes to: nobody's word makes us write."""
+    install(systemd)
+    copy = systemd.tree / "var/lib/ds01/replaced/passwd"
+    copy.parent.mkdir()
+    copy.write_text("evil::0:0::/:/bin/sh\n")
+    kept = {
+        "copy": "/var/lib/ds01/replaced/passwd",
+        "digest": hashlib.sha256(copy.read_bytes()).hexdigest(),
+        "mode": 0o644,
+        "uid": 0,
+        "gid": 0,
+    }
+    record = systemd.tree / "var/lib/ds01/units.json"
+    before = (systemd.tree / "etc/passwd").read_text()
+    for place, owner in (("/etc/passwd", 0), ("/etc/logrotate.d/ds01", 1000)):
+        record.write_text(json.dumps({"replaced": {place: kept}, "folders": []}))
+        os.chown(record, owner, owner)
+        done = systemd.run("units", "uninstall")
+        assert (systemd.tree / "etc/passwd").read_text() == before
+        assert ("is not ours alone" in done.stderr) == (owner != 0)
+        record.unlink(missing_ok=True)
+        install(systemd)
 
 
 def test_a_masked_unit_stays_masked(systemd: Systemd) -> None:
