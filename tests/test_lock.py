@@ -24,7 +24,7 @@ from ds01ctl.paths import Paths
 with job_lock(Paths(Path(sys.argv[1])), "detect"):
     if len(sys.argv) > 2 and os.fork() == 0:
         os.setsid()
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())
     time.sleep(60)
 """
 

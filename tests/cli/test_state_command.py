@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 
@@ -216,8 +217,7 @@ def test_detect_goes_on_meanwhile(host):
     fill(host)
     with subprocess.Popen(
         ["sh", "-c", "for i in 1 2 3 4 5; do \"$@\" >/dev/null || exit 1; done", "sh",
-         *("python3" if not os.environ.get("VIRTUAL_ENV") else "python",), "-m", "ds01ctl",
-         *MAINTAIN],
+         sys.executable, "-m", "ds01ctl", *MAINTAIN],
         env=host.env,
     ) as busy:  # fmt: skip
         statuses = {host.run("detect", "unmanaged", "--record").status for _ in range(3)}
