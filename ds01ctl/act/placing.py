@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 class Kept(NamedTuple):
-    """A file that one of ours replaced: where its copy lies, and what it was like."""
+    """A file that one of ours replaced, and what it was like."""
 
     copy: str
+    """Where its copy lies, as a path of the host. No copy is ever removed."""
     digest: str
     """SHA-256 of the content, in hex."""
     mode: int
@@ -102,7 +103,8 @@ def keep_copy(paths: Paths, change: Change) -> Kept:
         write_atomic(copy, text, mode=0o600)
     except OSError as error:
         raise _cannot("copy", path, error) from None
-    return Kept(str(copy), digest, found.st_mode & 0o7777, found.st_uid, found.st_gid)
+    place = f"/{copy.relative_to(paths.root)}"
+    return Kept(place, digest, found.st_mode & 0o7777, found.st_uid, found.st_gid)
 
 
 def _digest(text: str) -> str:
@@ -157,27 +159,26 @@ def remove(paths: Paths, place: str) -> None:
         raise _cannot("remove", path, error) from None
 
 
-def drop_copy(paths: Paths, kept: Kept) -> None:
-    """Remove a copy, and the folders that it was the last one in. Raises Ds01Error."""
-    from pathlib import Path
-
-    copy = Path(kept.copy)
+def holds(paths: Paths, place: str, kept: Kept) -> bool:
+    """Tell whether the file that was replaced is back in its place."""
     try:
-        copy.unlink(missing_ok=True)
-    except OSError as error:
-        raise _cannot("remove", copy, error) from None
-    top = replaced_dir(paths)
-    for folder in copy.parents:
-        if folder.is_relative_to(top):
-            with suppress(OSError):
-                folder.rmdir()
+        return sha256(paths.under(place).read_bytes()).hexdigest() == kept.digest
+    except OSError:
+        return False
 
 
-def copied_text(kept: Kept) -> str:
+def check_inside(paths: Paths, place: str) -> None:
+    """Refuse a place that a link leads out of the tree that is worked on. Raises Ds01Error."""
+    root = paths.root.resolve()
+    parent = paths.under(place).parent.resolve()
+    if not parent.is_relative_to(root):
+        hint = "make the links in that tree relative, or give the tree that they lead to"
+        raise Ds01Error(f"{paths.under(place)}: leads to {parent}, outside of {root}", hint)
+
+
+def copied_text(paths: Paths, kept: Kept) -> str:
     """Read the copy of a file that was replaced. Raises Ds01Error."""
-    from pathlib import Path
-
-    path = Path(kept.copy)
+    path = paths.under(kept.copy)
     try:
         text = _own_text(path)
     except OSError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 _POLL_S = 0.5
+_SEE = "see journalctl -b -n 50"
 _BUSY = {"activating", "deactivating", "active", "reloading"}
 
 
@@ -40,20 +41,30 @@ def is_live(root: Path) -> bool:
 
 
 def show(units: Sequence[str]) -> dict[str, Unit]:
-    """Ask for units by name, all in one call. Raises Ds01Error."""
+    """Ask for units by name, all in one call. Raises Ds01Error, also for one that is not told."""
     keys = ("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload")
-    text = _systemctl("show", "-p", ",".join(keys), "--", *units)
-    found = {}
-    for name, block in zip(units, text.strip().split("\n\n"), strict=False):
-        said = dict(line.partition("=")[::2] for line in block.splitlines())
-        found[name] = Unit(
-            name,
-            said.get("LoadState", ""),
-            said.get("ActiveState", ""),
-            said.get("UnitFileState", ""),
-            said.get("NeedDaemonReload") == "yes",
-        )
-    return found
+    text = _systemctl("show", "-p", ",".join(keys), "--", *units) if units else ""
+    blocks = [
+        dict(line.partition("=")[::2] for line in block.splitlines())
+        for block in text.strip().split("\n\n")
+    ]
+    found = {
+        block["Id"]: _unit(block) for block in blocks if block.get("ActiveState") and "Id" in block
+    }
+    if missing := [name for name in units if name not in found]:
+        # what is not told may well be running
+        raise Ds01Error(f"systemctl show tells nothing of {', '.join(missing)}", _SEE)
+    return {name: found[name] for name in units}
+
+
+def _unit(said: dict[str, str]) -> Unit:
+    return Unit(
+        said["Id"],
+        said.get("LoadState", ""),
+        said["ActiveState"],
+        said.get("UnitFileState", ""),
+        said.get("NeedDaemonReload") == "yes",
+    )
 
 
 def start(units: Sequence[str]) -> None:
@@ -89,17 +100,22 @@ def disable(units: Sequence[str], root: Path | None = None) -> None:
 def wait_until_idle(
     units: Sequence[str], *, at_most_s: float, waiting: Callable[[Iterable[str]], None]
 ) -> tuple[str, ...]:
-    """Wait for runs to end, without stopping them; return what still runs after so long."""
+    """Wait for runs to end, without stopping them; return what still runs after so long.
+
+    They have to be idle twice in a row: a run that fails at its end starts what tells of it.
+    """
     end = time.monotonic() + at_most_s
-    told = False
-    while busy := tuple(name for name, unit in show(units).items() if unit.active in _BUSY):
-        if time.monotonic() >= end:
-            break
-        if not told:
-            waiting(busy)
-            told = True
+    told: set[str] = set()
+    idle = False
+    while True:
+        busy = tuple(name for name, unit in show(units).items() if unit.active in _BUSY)
+        if time.monotonic() >= end or (not busy and (idle or not told)):
+            return busy
+        idle = not busy
+        if new := [name for name in busy if name not in told]:
+            waiting(new)
+            told |= set(new)
         time.sleep(_POLL_S)
-    return busy
 
 
 def _place(root: Path | None) -> tuple[str, ...]:
@@ -118,7 +134,7 @@ def _systemctl(*arguments: str) -> str:
 def _hint(what: str) -> str:
     if "denied" in what.lower() or "permission" in what.lower() or "authentication" in what.lower():
         return "run it as root"
-    return "see journalctl -b -n 50"
+    return _SEE
 
 
 def create_folders(conf: Path) -> None:

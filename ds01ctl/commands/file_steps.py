@@ -10,7 +10,7 @@ from ds01ctl.core import placing as compared
 from ds01ctl.core.plan import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ds01ctl.core.placing import Change
     from ds01ctl.paths import Paths
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def file_steps(paths: Paths, changes: Sequence[Change]) -> list[Step]:
     """Write and remove files, in folders that are made where they are missing."""
     pending = compared.pending(changes)
+    for change in pending:
+        placing.check_inside(paths, change.place)
     folders = [
         folder
         for change in pending
@@ -26,9 +28,13 @@ def file_steps(paths: Paths, changes: Sequence[Change]) -> list[Step]:
         for folder in placing.missing_folders(paths, change.place)
     ]
     made = [_new_folder(paths, folder) for folder in dict.fromkeys(folders)]
-    left = placing.leftovers(paths, (change.place for change in changes))
-    dropped = [remove_step(paths, place, "left by a run that was killed") for place in left]
-    return [*made, *dropped, *(_file_step(paths, change) for change in pending)]
+    return [*made, *(_file_step(paths, change) for change in pending)]
+
+
+def leftover_steps(paths: Paths, places: Iterable[str]) -> list[Step]:
+    """Remove what a run that was killed left beside these files."""
+    left = placing.leftovers(paths, places)
+    return [remove_step(paths, place, "left by a run that was killed") for place in left]
 
 
 def remove_step(paths: Paths, place: str, reason: str) -> Step:
@@ -60,57 +66,66 @@ def drop_folder(paths: Paths, folder: str) -> None:
 
 def _file_step(paths: Paths, change: Change) -> Step:
     kept: list[placing.Kept] = []
+    before: list[placing.Record] = []
     touched: list[bool] = []
 
     def do() -> None:
         if change.state in {"edited", "foreign"}:
             kept.append(placing.keep_copy(paths, change))
-            _note_replaced(paths, change, kept[0])
+        if change.state == "foreign":
+            before.append(placing.read_record(paths))
+            _note(paths, change.place, kept[0])
         touched.append(True)
         placing.put(paths, change)
 
     def undo() -> None:
         if touched:
             placing.restore(paths, change.place, change.old, kept[0] if kept else None)
-        if kept and change.state == "foreign":
-            forget_replaced(paths, change.place)
+        if before:
+            _note(paths, change.place, before[0].replaced.get(change.place))
 
     kind = "remove-file" if change.new is None else "write-file"
     return Step(Action(kind, change.place, _reason(change)), do, undo)
 
 
-def _note_replaced(paths: Paths, change: Change, kept: placing.Kept) -> None:
+def _note(paths: Paths, place: str, kept: placing.Kept | None) -> None:
+    """Note which file is to come back to a place; None: none."""
     record = placing.read_record(paths)
-    # the first one is the host's own; what we replaced later was ours already
-    if change.state == "foreign" and change.place not in record.replaced:
-        replaced = {**record.replaced, change.place: kept}
-        placing.write_record(paths, record._replace(replaced=replaced))
+    replaced = {other: one for other, one in record.replaced.items() if other != place}
+    if kept:
+        replaced[place] = kept
+    placing.write_record(paths, record._replace(replaced=replaced))
 
 
-def forget_replaced(paths: Paths, place: str) -> None:
-    """Forget that a file was replaced: it is back, and its copy is dropped."""
-    record = placing.read_record(paths)
-    if kept := record.replaced.get(place):
-        replaced = {other: one for other, one in record.replaced.items() if other != place}
-        placing.write_record(paths, record._replace(replaced=replaced))
-        placing.drop_copy(paths, kept)
+def restore_steps(paths: Paths, places: Collection[str], taken: Collection[str]) -> list[Step]:
+    """Put back the files that ours replaced at these places.
 
-
-def restore_steps(paths: Paths, places: Collection[str]) -> list[Step]:
-    """Put back the files that ours replaced, at the places that we write to."""
+    taken: places where somebody else's file lies by now. That one stays, and so does the copy.
+    """
     return [
-        Step(
-            Action("put-back", place, "the file that was here before ds01ctl's"),
-            lambda place=place, kept=kept: _put_back(paths, place, kept),  # type: ignore[misc]
-            lambda place=place: placing.remove(paths, place),  # type: ignore[misc]
-        )
+        _restore_step(paths, place, kept, is_taken=place in taken)
         for place, kept in sorted(placing.read_record(paths).replaced.items())
         if place in places
     ]
 
 
-def _put_back(paths: Paths, place: str, kept: placing.Kept) -> None:
-    placing.restore(paths, place, placing.copied_text(kept), kept)
+def _restore_step(paths: Paths, place: str, kept: placing.Kept, *, is_taken: bool) -> Step:
+    def do() -> None:
+        if not is_taken:
+            placing.restore(paths, place, placing.copied_text(paths, kept), kept)
+        _note(paths, place, None)
+
+    def undo() -> None:
+        _note(paths, place, kept)
+        if not is_taken and placing.holds(paths, place, kept):
+            placing.remove(paths, place)
+
+    if not is_taken:
+        return Step(Action("put-back", place, "the file that was here before ds01ctl's"), do, undo)
+    why = "it is back already"
+    if not placing.holds(paths, place, kept):
+        why = f"another file lies there by now; the one before ds01ctl's is {kept.copy}"
+    return Step(Action("leave", place, why), do, undo)
 
 
 def _reason(change: Change) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.act import systemctl
-from ds01ctl.commands.file_steps import file_steps
+from ds01ctl.commands.file_steps import file_steps, leftover_steps, restore_steps
 from ds01ctl.commands.site import OnHost, found_files, site_of
 from ds01ctl.commands.stepping import Step, carry_out
 from ds01ctl.commands.unit_steps import (
@@ -22,10 +23,12 @@ from ds01ctl.core import placing as compared
 from ds01ctl.core.plan import Action, Result
 from ds01ctl.errors import Ds01Error
 from ds01ctl.lock import job_lock
+from ds01ctl.unitfiles.side import FOLDERS
 from ds01ctl.unitfiles.units import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from ds01ctl.core.placing import Change
     from ds01ctl.core.problem import Problem
@@ -42,6 +45,8 @@ class Asked(NamedTuple):
     program: str | None
     host: str
     now: datetime
+    prefix: Path | None = None
+    """The tree that --prefix names; paths lie below it."""
 
 
 def situation(asked: Asked, on_host: OnHost, *, force: bool) -> Situation:
@@ -56,11 +61,11 @@ def install(asked: Asked, *, force: bool, dry_run: bool) -> Result:
     from ds01ctl.commands import verifying
 
     on_host = site_of(asked.paths, asked.config, asked.program)
-    with job_lock(asked.paths, LOCK):
+    with lock(asked.paths, dry_run=dry_run):
         now = situation(asked, on_host, force=force)
         refuse_edited(now.changes)
         verified = verifying.problems(on_host.files, on_host.site.jobs, asked.paths)
-        _refuse_wrong(verified.problems, on_host)
+        _refuse_wrong(verified.problems, on_host, asked)
         steps = install_steps(now)
         actions = tuple(step.action for step in steps) if dry_run else carry_out(steps)
         gaps = (*on_host.gaps, *verified.gaps)
@@ -73,13 +78,24 @@ def install(asked: Asked, *, force: bool, dry_run: bool) -> Result:
         return Result("units install", asked.host, asked.now, gaps, (), actions, data)
 
 
+def lock(paths: Paths, *, dry_run: bool) -> AbstractContextManager[None]:
+    """Lock out other installs; a dry run changes nothing, and a tree to be packaged stays clean."""
+    return nullcontext() if dry_run or str(paths.root) != "/" else job_lock(paths, LOCK)
+
+
 def file_row(change: Change) -> dict[str, object]:
     """Tell of one file."""
     lines = compared.diff(change) if change.kind != "keep" else []
     return {"file": change.place, "state": change.state, "change": change.kind, "diff": lines}
 
 
-def refuse_edited(changes: Sequence[Change]) -> None:
+_DROP_IN = (
+    "put your changes into a drop-in (NAME.d/50-local.conf), or give --force: it takes the file's"
+    " place and keeps a copy"
+)
+
+
+def refuse_edited(changes: Sequence[Change], hint: str = _DROP_IN) -> None:
     """Refuse to touch files that are not as we left them."""
     stand = compared.refused(changes)
     if not stand:
@@ -90,21 +106,21 @@ def refuse_edited(changes: Sequence[Change]) -> None:
         if change.state == "foreign":
             what = "is not ds01ctl's" if change.old is not None else "is a link or a folder"
         told += [f"{change.place}: {what}; nothing was changed"]
-        told += [f"  {line}" for line in compared.diff(change)] if change.old is not None else []
-    hint = (
-        "put your changes into a drop-in (NAME.d/50-local.conf), or give --force: it takes the"
-        " file's place and keeps a copy"
-    )
+        if change.old is not None and change.new is not None:
+            told += [f"  {line}" for line in compared.diff(change)]
     if any(change.old is None for change in stand):
-        hint = "unmask the unit (systemctl unmask), or move what is there away"
+        hint = "unmask the unit (systemctl unmask --no-reload NAME), or move what is there away"
     raise Ds01Error("\n".join(told), hint, {"files": [file_row(change) for change in stand]})
 
 
-def _refuse_wrong(problems: Iterable[Problem], on_host: OnHost) -> None:
+def _refuse_wrong(problems: Iterable[Problem], on_host: OnHost, asked: Asked) -> None:
     wrong = [one for one in problems if one.severity == "error"]
     if wrong:
         told = [_told(one, on_host) for one in wrong]
-        raise Ds01Error("\n".join(told), "ds01ctl units verify shows it all; nothing was changed")
+        given = {"program": asked.program, "config": asked.config, "prefix": asked.prefix}
+        words = [f"--{name} {value}" for name, value in given.items() if value]
+        verify = " ".join(["ds01ctl units verify", *words])
+        raise Ds01Error("\n".join(told), f"{verify} shows it all; nothing was changed")
 
 
 def _told(problem: Problem, on_host: OnHost) -> str:
@@ -125,7 +141,9 @@ def install_steps(now: Situation) -> list[Step]:
         *(stop_steps(now, changed) if changed else ()),
         *disable_steps(now, [c.place.rpartition("/")[2] for c in removed]),
         *(reset_steps(now, changed) if changed else ()),
+        *leftover_steps(now.paths, [change.place for change in now.changes]),
         *file_steps(now.paths, now.changes),
+        *restore_steps(now.paths, {change.place for change in removed}, ()),
         *_folder_steps(now),
         *_boot_steps(now),
         *_start_steps(now, stopped=bool(changed)),
@@ -133,11 +151,13 @@ def install_steps(now: Situation) -> list[Step]:
 
 
 def _folder_steps(now: Situation) -> list[Step]:
+    """Make the folders that the jobs write to, or they would find nowhere to."""
     conf = "/etc/tmpfiles.d/ds01.conf"
     is_new = any(change.place == conf for change in compared.pending(now.changes))
-    if not is_new or not now.is_live:
+    is_missing = any(not now.paths.under(folder).is_dir() for folder in FOLDERS)
+    if not now.is_live or not (is_new or is_missing):
         return []
-    action = Action("make-folders", "/run/ds01 /var/cache/ds01 /var/lib/ds01 /var/log/ds01", conf)
+    action = Action("make-folders", " ".join(FOLDERS), "where they are missing")
     return [Step(action, lambda: systemctl.create_folders(now.paths.under(conf)))]
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ds01ctl.core.plan import Action
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""^C, the end of a unit or of the host, a connection that broke."""
 
 
 class Step(NamedTuple):
@@ -21,32 +28,57 @@ class Step(NamedTuple):
 
 
 def carry_out(steps: Sequence[Step]) -> tuple[Action, ...]:
-    """Make every change, or none: a failure, or ^C, undoes what was done, the last first.
+    """Make every change, or none: a failure, or a signal, undoes what was done, the last first.
 
     Raises the Ds01Error of the step that failed; it says what could not be undone, too.
     """
     begun: list[Step] = []
     try:
-        for step in steps:
-            begun.append(step)
-            step.do()
+        with _signals(_interrupt):
+            for step in steps:
+                begun.append(step)
+                step.do()
     except Ds01Error as error:
         told = [error.message, *_undo(begun)]
         raise Ds01Error("\n".join(told), error.hint, error.data) from None
     except BaseException:
-        _undo(begun)
+        told = ["interrupted", *_undo(begun)]
+        # the terminal may be what is gone
+        with suppress(OSError):
+            print("\n".join(told), file=sys.stderr, flush=True)
         raise
     return tuple(step.action._replace(outcome="done") for step in steps)
 
 
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _signals(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[None]:
+    """Have the signals that would end us handled so; only the main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(one, signal.signal(one, handler)) for one in _ENDING]
+    try:
+        yield
+    finally:
+        for one, old in before:
+            signal.signal(one, old)
+
+
 def _undo(begun: Sequence[Step]) -> list[str]:
+    """Undo to the end, whatever signal comes; say what could not be undone."""
     left = []
-    for step in reversed(begun):
-        try:
-            if step.undo:
-                step.undo()
-        except Ds01Error as error:
-            left.append(f"could not undo {step.action.kind} {step.action.target}: {error.message}")
+    with _signals(signal.SIG_IGN):
+        for step in reversed(begun):
+            try:
+                if step.undo:
+                    step.undo()
+            except Ds01Error as error:
+                what = f"{step.action.kind} {step.action.target}"
+                left.append(f"could not undo {what}: {error.message}")
     return left or ["everything was put back as it was"]
 
 

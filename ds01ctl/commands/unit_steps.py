@@ -22,12 +22,13 @@ from ds01ctl.unitfiles.files import UNIT_DIR
 from ds01ctl.unitfiles.units import TARGET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ds01ctl.core.placing import Change
     from ds01ctl.paths import Paths
 
 STARTER = "ds01-start.service"
+_TELLER = "ds01-failure@"
 _SPARE_S = 5
 
 
@@ -59,15 +60,20 @@ class Situation(NamedTuple):
         return [f"{job.unit}.timer" for job in self.jobs if job.enabled]
 
 
-def look(paths: Paths, changes: tuple[Change, ...], jobs: tuple[Job, ...]) -> Situation:
-    """Ask systemd about the units that the changes and jobs are about."""
+def look(
+    paths: Paths,
+    changes: tuple[Change, ...],
+    jobs: tuple[Job, ...],
+    foreign: Collection[str] = (),
+) -> Situation:
+    """Ask systemd about the units that the changes and jobs are about, but not foreign ones."""
     names = {c.place.rpartition("/")[2] for c in changes if c.place.startswith(f"{UNIT_DIR}/")}
     names = {name for name in names if "@" not in name} | {TARGET, STARTER}
     names |= {f"{job.unit}.{kind}" for job in jobs for kind in ("timer", "service")}
     # those that told of a failure, and failed in it
-    names |= {f"ds01-failure@{job.unit}.service" for job in jobs}
+    names |= {f"{_TELLER}{job.unit}.service" for job in jobs}
     is_live = systemctl.is_live(paths.root)
-    units = systemctl.show(sorted(names)) if is_live else {}
+    units = systemctl.show(sorted(names - set(foreign))) if is_live else {}
     return Situation(paths, changes, jobs, is_live, units, _enabled(paths))
 
 
@@ -81,14 +87,18 @@ def stop_steps(now: Situation, changed: Sequence[str]) -> list[Step]:
     """Stop the target, and with it the timers; then wait for runs of changed services."""
     running = [n for n, u in now.units.items() if u.active == "active" and _is_ours_to_stop(n)]
     services = [n for n in changed if n.endswith(".service") and n in now.units]
+    if any(name.endswith(".service") for name in changed):
+        # a run that fails at its end starts one of these
+        services += [name for name in now.units if name.startswith(_TELLER)]
+    services = list(dict.fromkeys(services))
     steps = []
     if running:
         action = Action("stop", " ".join(running), "systemd reads changed units when they start")
         steps.append(
             Step(action, lambda: systemctl.stop(running), lambda: systemctl.start(running))
         )
-    if services and now.is_live:
-        action = Action("wait", " ".join(services), "a run that is under way is not cut short")
+    if any(now.units[name].load == "loaded" for name in services):
+        action = Action("wait", "runs that are under way", "they are not cut short")
         steps.append(Step(action, lambda: _wait(services)))
     return steps
 
@@ -98,7 +108,7 @@ def _is_ours_to_stop(name: str) -> bool:
 
 
 def _wait(services: Sequence[str]) -> None:
-    longest = max((job.timeout_s for job in (*JOBS, FAILURE)), default=60)
+    longest = max(job.timeout_s for job in JOBS) + FAILURE.timeout_s
 
     def tell(busy: Iterable[str]) -> None:
         print(f"waiting for {', '.join(busy)} to end (at most {longest} s)", file=sys.stderr)
@@ -127,7 +137,7 @@ def disable_steps(now: Situation, names: Sequence[str]) -> list[Step]:
 
 def reset_steps(now: Situation, changed: Sequence[str]) -> list[Step]:
     """Forget the failures of units that change: a failed unit keeps its old definition."""
-    names = [name for name in now.units if name in changed or name.startswith("ds01-failure@")]
+    names = [name for name in now.units if name in changed or name.startswith(_TELLER)]
     if not any(now.units[name].load == "loaded" for name in names):
         return []
     action = Action("reset-failed", "ds01 units", "a failed unit keeps its old definition")

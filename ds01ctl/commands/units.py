@@ -52,8 +52,10 @@ def _asked(
 
     if prefix is not None and not prefix.is_dir():
         raise UsageError(f"--prefix {prefix}: is not a folder", "make it first")
+    if prefix is not None and prefix.resolve() == Path("/"):
+        raise UsageError(f"--prefix {prefix}: is this host itself", "leave --prefix out")
     paths = Paths(prefix.absolute()) if prefix is not None else host_paths()
-    return Asked(paths, config, program, os.uname().nodename, utcnow())
+    return Asked(paths, config, program, os.uname().nodename, utcnow(), prefix)
 
 
 def _shown(

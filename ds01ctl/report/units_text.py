@@ -24,6 +24,7 @@ _DONE = {
     "make-folders": ("made", "make"),
     "remove-folder": ("removed", "remove"),
     "put-back": ("put back", "put back"),
+    "leave": ("left", "leave"),
 }
 
 
@@ -52,16 +53,20 @@ def uninstall_lines(result: Result) -> list[str]:
     lines = _action_lines(result.actions)
     if _is_plan(result.actions):
         lines.append("nothing was changed yet; run it without --dry-run")
-    lines += [f"left alone: {place} (yours)" for place in result.data["drop_ins"]]
+    lines += [f"left alone: {place} (yours)" for place in result.data["yours"]]
     if result.data["kept"]:
-        lines.append(f"left alone: {', '.join(result.data['kept'])}; --purge drops our own memory")
+        lines.append(
+            f"left alone: {', '.join(result.data['kept'])} (the event log, copies of files)"
+        )
     return lines
 
 
 def diff_lines(result: Result) -> list[str]:
     """Show the difference between the host's files and ours, like diff -u."""
     rows: list[dict[str, Any]] = list(result.data["files"])
-    lines = [printable(line) for row in rows for line in row["diff"]]
+    new = [row["file"] for row in rows if row["state"] == "missing"]
+    lines = [printable(line) for row in rows if row["file"] not in new for line in row["diff"]]
+    lines += [f"not there yet: {place}" for place in new]
     for row in rows:
         if row["state"] in {"edited", "foreign"}:
             what = "was edited" if row["state"] == "edited" else "is not ds01ctl's"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 RUN = "/run/ds01"
 CACHE = "/var/cache/ds01"
+FOLDERS = (RUN, CACHE, STATE, LOGS)
+"""What tmpfiles.d makes."""
 JOURNAL_MAX = "2G"
 
 

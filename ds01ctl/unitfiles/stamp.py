@@ -18,7 +18,8 @@ def stamped(text: str) -> str:
 
 def digest(text: str) -> str:
     """Give the digest that stands in the mark: the first 16 hex digits of SHA-256."""
-    return sha256(text.encode()).hexdigest()[:_LENGTH]
+    # an edit may have brought bytes that are no UTF-8
+    return sha256(text.encode(errors="surrogateescape")).hexdigest()[:_LENGTH]
 
 
 def state_of(text: str) -> State:

@@ -37,7 +37,7 @@ STATE = (
 """Where jobs keep what they remember: an uninstall leaves it. And traces of mount and systemd."""
 
 SYSTEMCTL = """#!{python}
-import json, os, sys
+import json, os, sys, time
 from pathlib import Path
 memory = Path({memory!r})
 state = json.loads(memory.read_text())
@@ -54,16 +54,29 @@ def definition(name):
     path = unit_dir / name
     if not path.exists() and "@" in name:
         path = unit_dir / (name.partition("@")[0] + "@.service")
-    return path.read_text() if path.exists() else None
+    return path.read_text(errors="replace") if path.exists() else None
 
 
 def save():
     memory.write_text(json.dumps(state))
 
 
-if call == state["fail_at"] and verb != "show":
+if verb == state["fail_verb"]:
+    state["fail_verb"] = ""
     save()
     sys.exit("Job failed, told so by the test")
+if call == state["fail_at"]:
+    if state["signal"]:
+        save()
+        os.kill(os.getppid(), state["signal"])
+        time.sleep(0.5)
+    elif state["garbage"]:
+        save()
+        print("Running in chroot, ignoring request.")
+        sys.exit(0)
+    elif verb != "show":
+        save()
+        sys.exit("Job failed, told so by the test")
 for name in units:
     loaded = state["loaded"]
     if verb == "start":
@@ -121,7 +134,8 @@ class Systemd:
         programs = tmp / "bin"
         programs.mkdir()
         self._memory = tmp / "systemd.json"
-        self._memory.write_text(json.dumps({"calls": [], "loaded": {}, "fail_at": 0}))
+        clear = {"calls": [], "loaded": {}, "fail_at": 0, "signal": 0, "garbage": False}
+        self._memory.write_text(json.dumps({**clear, "fail_verb": ""}))
         program = programs / "systemctl"
         program.write_text(SYSTEMCTL.format(python=sys.executable, memory=str(self._memory)))
         program.chmod(0o755)
@@ -153,10 +167,23 @@ class Systemd:
         """The calls of systemctl that changed something."""
         return [c for c in json.loads(self._memory.read_text())["calls"] if "show" not in c]
 
-    def fail_at(self, call: int) -> None:
-        """Have the n-th call from now on fail; 0: none."""
+    def fail_at(self, call: int, *, signal: int = 0, garbage: bool = False) -> None:
+        """Have the n-th call from now on fail, or signal its parent, or say nothing; 0: none."""
         memory = json.loads(self._memory.read_text())
         memory["fail_at"] = len(memory["calls"]) + call if call else 0
+        memory |= {"signal": signal, "garbage": garbage}
+        self._memory.write_text(json.dumps(memory))
+
+    def fail_once(self, verb: str) -> None:
+        """Have the next call with this verb fail."""
+        memory = json.loads(self._memory.read_text())
+        memory["fail_verb"] = verb
+        self._memory.write_text(json.dumps(memory))
+
+    def load(self, name: str, text: str) -> None:
+        """Put a unit into memory, active."""
+        memory = json.loads(self._memory.read_text())
+        memory["loaded"][name] = {"text": text, "active": "active"}
         self._memory.write_text(json.dumps(memory))
 
     def contents(self) -> dict[str, tuple[int, str]]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from tests.host import hardware
 from tests.host.containers import Container
 from tests.host.image import VENV, WHEELS
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.host.machine import Machine
     from tests.host.ssh import Ran
+    from tests.nvml.double import NvmlDouble
 
 _INSTALL_S = 180.0
 
@@ -80,6 +83,18 @@ class Host:
         container = self.container(options)
         container.grant()
         return container
+
+    def gpus(self, nvml: NvmlDouble) -> None:
+        """Let every program and service that starts from now on find these GPUs."""
+        hardware.set_gpus(self.machine, nvml, self._undo.callback)
+
+    def powercap(self, zones: Mapping[str, Mapping[str, object]]) -> None:
+        """Give the host energy counters (RAPL): files by zone. Again: new values."""
+        hardware.set_powercap(self.machine, zones, self._undo.callback)
+
+    def disk(self, kind: str, options: str = "") -> str:
+        """Mount a fresh ``xfs`` or ``ext4`` with user, group and project quotas; return where."""
+        return hardware.mount_disk(self.machine, kind, options, self._undo.callback)
 
     def user(self, login: str) -> int:
         """Create a user with a home and return the uid."""

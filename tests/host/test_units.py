@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.host.containers import Container
+    from tests.nvml.double import NvmlDouble
 
 # two scans and a second of age make a finding
 POLICY = """\
@@ -144,6 +145,28 @@ def test_the_timer_finds_a_container(clean: Host, ds01ctl: str) -> None:
     assert host.ok("stat -c %a /var/lib/prometheus/node-exporter/ds01_detect.prom").strip() == "644"
     kernel = host.run("journalctl -b -k --no-pager | grep -iE 'audit|apparmor.*DENIED|seccomp'").out
     assert "ds01ctl" not in kernel
+
+
+def test_the_timer_finds_a_process_on_the_host(clean: Host, ds01ctl: str, nvml: NvmlDouble) -> None:
+    """NVML is read through the unit's sandbox, and the process is traced to its person."""
+    host = clean
+    host.ok("mkdir -p /var/lib/prometheus/node-exporter")
+    host.user("alice")
+    session = host.session("alice")
+    pid = int(properties(host, session, "MainPID")["MainPID"])
+    host.gpus(nvml.gpu(0, mem_used=6 << 30).process(gpu=0, pid=pid, mem=5 << 30))
+    host.ok(f"{ds01ctl} units install", timeout_s=120)
+
+    def found() -> list[dict[str, Any]]:
+        return [e for e in events(host) if e["event_type"] == "detection.host_gpu_process"]
+
+    event = wait_for("an event about the process", found, at_most_s=150)[0]
+    assert event["user"] == "alice"
+    assert event["details"]["pid"] == pid
+    file = "/var/lib/prometheus/node-exporter/ds01_detect.prom"
+    # the run writes it after its events
+    metrics = wait_for("metrics", lambda: host.run(f"cat {file}").out, at_most_s=30)
+    assert 'ds01_detect_gpus{state="ok"} 1' in metrics
 
 
 def test_intervals_are_kept(clean: Host, ds01ctl: str) -> None:
