@@ -7,16 +7,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
 def write_atomic(
-    path: Path, text: str, *, mode: int = 0o644, owner: tuple[int, int] | None = None
+    path: Path,
+    text: str,
+    *,
+    mode: int = 0o644,
+    owner: tuple[int, int] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Write beside, fsync, set the mode, rename, fsync the directory.
 
     A crash leaves the old file or the new one. Raises OSError; the temporary file is then gone.
     Surrogates in the text are the bytes of a file that was no UTF-8. owner: uid and gid.
+    check: asked right before the rename; what it raises stops that.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -28,6 +35,8 @@ def write_atomic(
                 os.fchown(file.fileno(), *owner)
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
+        if check is not None:
+            check()
         part.replace(path)
     except BaseException:
         with suppress(OSError):

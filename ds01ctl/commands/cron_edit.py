@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_HINT = "somebody else is editing it; try again"
+
 
 def replace_lines(path: Path, lines: Mapping[int, tuple[str, str]]) -> None:
     """Replace lines by number, each given as (what must stand there, what is to).
@@ -23,13 +25,13 @@ def replace_lines(path: Path, lines: Mapping[int, tuple[str, str]]) -> None:
     # a link in cron.d stays one
     target = path.resolve()
     try:
+        before = _version(target)
         rows = target.read_bytes().split(b"\n")
         for number, (old, new) in lines.items():
             if number > len(rows) or rows[number - 1] != _bytes(old):
-                hint = "somebody else is editing it; try again"
-                raise Ds01Error(f"{path}:{number}: the line has changed meanwhile", hint)
+                raise Ds01Error(f"{path}:{number}: the line has changed meanwhile", _HINT)
             rows[number - 1] = _bytes(new)
-        _write(target, b"\n".join(rows))
+        _write(target, b"\n".join(rows), before)
     except OSError as error:
         is_denied = isinstance(error, PermissionError)
         what = f"{path}: cannot be changed: {error.strerror}"
@@ -40,10 +42,21 @@ def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def _write(path: Path, data: bytes) -> None:
+def _version(path: Path) -> tuple[int, ...]:
+    """Tell one state of a file from another; an editor writes into it, or puts a new one there."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _write(path: Path, data: bytes, before: tuple[int, ...]) -> None:
     found = path.stat()
     owner = (found.st_uid, found.st_gid)
     text = data.decode(errors="surrogateescape")
-    write_atomic(path, text, mode=stat.S_IMODE(found.st_mode), owner=owner)
+
+    def check() -> None:
+        if _version(path) != before:
+            raise Ds01Error(f"{path}: has changed meanwhile", _HINT)
+
+    write_atomic(path, text, mode=stat.S_IMODE(found.st_mode), owner=owner, check=check)
     # the time of a folder may be coarse; cron only looks whether it is another one
     os.utime(path.parent)

@@ -51,13 +51,24 @@ def jobs_of(host: Host, paths: Paths, *, with_folders: bool) -> tuple[Job, ...]:
         called |= {commands.run_parts(mark.text) for mark in marks}
         entries += [job(one) for one in FOLDERS if one not in called and _runs(paths, one)]
     named = zip(entries, names(entries, [mark.name for mark in marks]), strict=True)
+    private = {file.source.place for file in host.files if file.is_private}
     return tuple(
-        Job(entry, name, _warnings(entry, has_anacron=has_anacron)) for entry, name in named
+        Job(
+            entry,
+            name,
+            _warnings(entry, has_anacron=has_anacron, is_private=entry.file in private),
+        )
+        for entry, name in named
     )
 
 
-def _warnings(entry: Entry, *, has_anacron: bool) -> tuple[Remark, ...]:
+def _warnings(entry: Entry, *, has_anacron: bool, is_private: bool) -> tuple[Remark, ...]:
     told = lint(entry)
+    if is_private:
+        what = (
+            "the crontab is private, units are not: everybody can read this line and its settings"
+        )
+        told = (*told, Remark(entry.file, entry.line, None, what))
     if not entry.line:
         what = "no line of a crontab runs it, so nothing runs it today; the timer would"
         told = (*told, Remark(entry.file, None, None, what))

@@ -40,6 +40,8 @@ class Read(NamedTuple):
     source: Source
     data: bytes
     crontab: Crontab
+    is_private: bool = False
+    """Not everybody may read it."""
 
 
 class Host(NamedTuple):
@@ -162,13 +164,18 @@ def _uid(login: str, paths: Paths) -> set[int]:
 
 
 def _read(source: Source, known: Known) -> Read:
-    with source.path.open("rb") as file:
+    # what was looked at a moment ago may be a link or a pipe by now
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(source.path, flags | (0 if source.owner is None else os.O_NOFOLLOW))
+    with os.fdopen(fd, "rb") as file:
         data = file.read(_MAX_BYTES + 1)
+        is_private = not os.fstat(fd).st_mode & stat.S_IROTH
     if len(data) > _MAX_BYTES:
         what = f"larger than {_MAX_BYTES >> 20} MiB; expected a crontab"
         remark = Remark(source.place, None, None, what)
         return Read(source, b"", Crontab((), (), (remark,)))
-    return Read(source, data, parse(data, source.place, known, owner=source.owner))
+    crontab = parse(data, source.place, known, owner=source.owner)
+    return Read(source, data, crontab, is_private)
 
 
 # --- what only the host can tell ----------------------------------------------------------------
@@ -176,7 +183,14 @@ def _read(source: Source, known: Known) -> Read:
 
 def known_of(paths: Paths) -> Known:
     """Give what tells a login and a time zone; a moved root has its own /etc/passwd."""
-    return Known(_login_test(paths), _is_zone)
+    return Known(_login_test(paths), _is_zone, lambda login: _uid_of(login, paths))
+
+
+def _uid_of(login: str, paths: Paths) -> int | None:
+    try:
+        return min(_uid(login, paths), default=None)
+    except _RefusedError:
+        return None
 
 
 def _login_test(paths: Paths) -> Callable[[str], bool]:

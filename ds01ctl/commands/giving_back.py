@@ -18,6 +18,7 @@ from ds01ctl.errors import Ds01Error
 from ds01ctl.lock import job_lock
 
 COMMAND = "units give-back"
+_HINT = "make it `#ds01ctl NAME.timer: ` and the line as it was, or a line of cron again"
 
 
 def give_back(
@@ -43,12 +44,21 @@ def give_back(
             names = sorted({*marks, *left})
         else:
             names = chosen(here, wanted, {*marks, *(job.name for job in here.jobs)})
-        problems = [text for name in names for text in _unlike(here, marks.get(name, []))]
-        if problems:
+        changed = {name: rows for name in names if (rows := _unlike(here, marks.get(name, [])))}
+        if changed and not everything:
+            problems = [text for rows in changed.values() for text in rows]
             told = ["a marked line was changed by hand; nothing was given back:", *problems]
-            hint = "make it `#ds01ctl NAME.timer: ` and the line as it was, or a line of cron again"
-            raise Ds01Error("\n".join(told), hint)
-        return result(COMMAND, here, _plans(here, names), dry_run=dry_run)
+            raise Ds01Error("\n".join(told), _HINT)
+        # one user's edit must not hold the lines of all the others back
+        plans = _plans(here, [name for name in names if name not in changed])
+        done = result(COMMAND, here, plans, dry_run=dry_run)
+        return done._replace(actions=(*done.actions, *map(_left, changed, changed.values())))
+
+
+def _left(name: str, rows: Sequence[str]) -> Action:
+    """Tell of a line that stays with its timer."""
+    why = f"a marked line was changed by hand: {'; '.join(rows)}: {_HINT}"
+    return Action("put-back", f"{name}.timer", "cron runs it again", "failed", why)
 
 
 def _unlike(here: Place, found: Sequence[tuple[Read, Mark]]) -> list[str]:

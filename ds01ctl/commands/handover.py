@@ -26,8 +26,8 @@ from ds01ctl.errors import Ds01Error, UsageError
 from ds01ctl.unitfiles.files import UNIT_DIR
 
 LOCK = "units"
-_QUIET = range(3, 50)
-"""Seconds of a minute in which neither cron nor a timer starts anything."""
+_QUIET = range(10, 50)
+"""Seconds of a minute in which neither cron nor a timer starts anything, on a slow host neither."""
 
 
 class Clock(NamedTuple):

@@ -12,10 +12,11 @@ from ds01ctl.commands.cron_sources import Host, read_files, read_host, session_o
 from ds01ctl.commands.stepping import Step, carry_out
 from ds01ctl.core.plan import Action, Result
 from ds01ctl.cron.parts import FOLDERS
-from ds01ctl.cron.translate import PLAIN, Options, expressions, mail_to, translate
+from ds01ctl.cron.translate import PLAIN, WANTED_BY, Options, expressions, mail_to, translate
 from ds01ctl.errors import Ds01Error
 from ds01ctl.files import write_atomic
 from ds01ctl.paths import Paths
+from ds01ctl.unitfiles.files import UNIT_DIR
 from ds01ctl.unitfiles.stamp import stamped, state_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def import_cron(
     data = {
         "files": sorted(file.source.place for file in host.files),
         "lines": [_line(job, imported, options) for job in jobs],
-        "handed_over": _handed_over(host),
+        "handed_over": _handed_over(asked, host),
         "skipped": [row_of(remark) for remark in host.skipped],
         "run_parts": [] if files else _folders(asked.paths),
         "units": [{"name": name, "text": text} for name, text in sorted(imported.units.items())],
@@ -134,9 +135,17 @@ def _proof(proof: Proof | None) -> dict[str, Any] | None:
     return {"holds": proof.holds, "firings": proof.firings, "missing": proof.missing}
 
 
-def _handed_over(host: Host) -> list[dict[str, Any]]:
+def _handed_over(asked: Asked, host: Host) -> list[dict[str, Any]]:
+    """List the marked lines; with a timer that is not enabled, as after an old copy was saved."""
+    wants = asked.paths.under(f"{UNIT_DIR}/{WANTED_BY}.wants")
     return [
-        {"file": file.source.place, "line": mark.line, "unit": mark.name, "text": mark.text}
+        {
+            "file": file.source.place,
+            "line": mark.line,
+            "unit": mark.name,
+            "text": mark.text,
+            "is_enabled": (wants / f"{mark.name}.timer").is_symlink(),
+        }
         for file in host.files
         for mark in file.crontab.marks
     ]

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 from ds01ctl.act import systemctl
 from ds01ctl.commands.cron_jobs import Job
+from ds01ctl.commands.cron_sources import session_of
 from ds01ctl.commands.handover import CLOCK, LOCK, Clock, Place, chosen, edit_step, look, result
 from ds01ctl.commands.importing_cron import Asked
 from ds01ctl.commands.stepping import Step
 from ds01ctl.core.plan import Action, Result
 from ds01ctl.cron.fields import REBOOT
 from ds01ctl.cron.marker import marked
-from ds01ctl.cron.translate import guard, place, translate
+from ds01ctl.cron.translate import Options, place, translate
 from ds01ctl.errors import Ds01Error
 from ds01ctl.lock import job_lock
+from ds01ctl.unitfiles.stamp import stamped, state_of
 
 COMMAND = "units take-over"
 
@@ -44,7 +46,7 @@ def take_over(
         picked = {groups[name][0].name: groups[name] for name in names if name in groups}
         problems = [why for jobs in picked.values() for job in jobs for why in _unready(here, job)]
         if not problems and here.is_live:
-            _refuse_stale([job.name for jobs in picked.values() for job in jobs])
+            _refuse_unsound([job.name for jobs in picked.values() for job in jobs])
         if problems:
             hint = f"ds01ctl units import-cron --out {here.unit_dir}"
             raise Ds01Error("\n".join(["nothing was changed:", *problems]), hint)
@@ -63,24 +65,43 @@ def _groups(here: Place) -> dict[str, list[Job]]:
 
 def _unready(here: Place, job: Job) -> list[str]:
     """Tell why units are not fit to take their line over."""
-    wanted = {"service": guard(job.entry), "timer": translate(job.entry, job.name).timer}
+    session = session_of(here.asked.paths)
+    pairs = [
+        translate(job.entry, job.name, Options(journal, session))._asdict()
+        for journal in (False, True)
+    ]
     problems = []
-    for kind, text in wanted.items():
+    for kind in ("service", "timer"):
         path = here.unit_dir / f"{job.name}.{kind}"
         try:
-            found = path.read_text(errors="surrogateescape")
+            found = path.read_bytes().decode(errors="surrogateescape")
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
             continue
-        if _decisive(found) != _decisive(text):
+        if not any(_is_of(found, pair[kind]) for pair in pairs):
             problems.append(f"{path}: is not what {place(job.entry)} is now")
     return problems
 
 
-def _refuse_stale(names: Sequence[str]) -> None:
-    """Refuse where systemd would run what a unit was before: what timers.target wants it keeps."""
+def _is_of(found: str, text: str) -> bool:
+    """Tell whether a file is the unit of a line; what an admin edited is his, but for its heart."""
+    if state_of(found) == "ours":
+        return found == stamped(text)
+    return _decisive(found) == _decisive(text)
+
+
+def _refuse_unsound(names: Sequence[str]) -> None:
+    """Refuse what systemd does not load, and what it would run as it was before.
+
+    It keeps in memory what timers.target wants.
+    """
     units = [f"{name}.{kind}" for name in names for kind in ("timer", "service")]
     known = systemctl.show(units) if units else {}
+    unsound = [f"{name}: {unit.load}" for name, unit in known.items() if unit.load != "loaded"]
+    if unsound:
+        hint = "systemd-analyze verify says why; nothing would run the job"
+        told = ["nothing was changed: systemd does not load", *unsound]
+        raise Ds01Error("\n".join(told), hint)
     stale = [name for name, unit in known.items() if unit.needs_reload]
     if stale:
         told = [f"{name}: systemd has an older definition in its memory" for name in stale]
@@ -93,7 +114,7 @@ def _refuse_stale(names: Sequence[str]) -> None:
 
 def _decisive(text: str) -> list[str]:
     """List the lines of a unit that decide who runs the job and when."""
-    keys = ("ExecCondition=", "OnCalendar=", "OnBootSec=")
+    keys = ("User=", "ExecCondition=", "OnCalendar=", "OnBootSec=")
     return [line for line in text.splitlines() if line.startswith(keys)]
 
 

@@ -9,9 +9,11 @@ MAX_BYTES = 998
 """Debian's cron refuses a longer one: ``command too long`` (MAX_COMMAND)."""
 
 _LOG = re.compile(
-    r"\s*(?:(?P<out>1?>>?|&>>?|>&)\s*(?P<file>[\w./@%+:,=$~{}-]+)(?:\s*2>&1)?"
+    r"\s*(?:(?<![0-9&>])(?P<out>1?>>?|&>>?|>&)\s*(?P<file>[\w./@%+:,=$~{}-]+)(?:\s*2>&1)?"
     r"|(?:2>&1\s*)?\|\s*(?:/usr/bin/)?logger(?P<logger>(?:\s+[\w./:=-]+)*))\s*$"
 )
+_LOG_NAME = re.compile(r"/dev/null|.*(?:^|[/._-])logs?(?:[/._-].*)?|.*\.(?:out|err)", re.IGNORECASE)
+"""What is by its name no log may be a dump, or a list that another program reads."""
 _TAG = re.compile(r"(?:^|\s)(?:-t\s*|--tag[= ])(?P<tag>[\w.-]+)")
 _FLOCK = re.compile(r"(?:^|[;&|]\s*)(?:/usr/bin/)?flock\s+(?:-\S+\s+(?:\d+\s+)?)*(?P<file>/\S+)")
 _RUN_PARTS = re.compile(r"run-parts\s+(?:-\S+\s+)*(?P<folder>/etc/cron\.\w+)")
@@ -68,7 +70,8 @@ def redirection(command: str, shell: str = "/bin/sh") -> Redirection | None:
     if not rest:
         return None
     if found["logger"] is None:
-        return Redirection(found["file"], rest)
+        is_log = _LOG_NAME.fullmatch(found["file"])
+        return Redirection(found["file"], rest) if is_log else None
     tag = _TAG.search(found["logger"])
     return Redirection("logger", rest, tag["tag"] if tag else None)
 

@@ -10,9 +10,10 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.cron import command as commands
-from ds01ctl.cron import fields, settings
+from ds01ctl.cron import fields, settings, unfit
 from ds01ctl.cron.fields import KINDS, NAMED, REBOOT, FieldError, Schedule
 from ds01ctl.cron.marker import Mark, read_mark
+from ds01ctl.cron.naming import may_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ class Known(NamedTuple):
 
     is_login: Callable[[str], bool]
     is_zone: Callable[[str], bool]
+    uid: Callable[[str], int | None] = lambda _: None
 
 
 class Entry(NamedTuple):
@@ -61,6 +63,8 @@ class Entry(NamedTuple):
     """The settings above the line, each name once."""
     is_own: bool = False
     """From a user's own crontab, not from one that root writes."""
+    uid: int | None = None
+    """Of a login that is a number, which systemd would take for a uid."""
 
     def setting(self, name: str) -> str | None:
         """Give a variable that the crontab sets for this line."""
@@ -91,6 +95,7 @@ def parse(data: bytes, file: str, known: Known, *, owner: str | None = None) -> 
         reader.refuse_carriage_returns(lines)
     for number, line in enumerate(lines, 1):
         reader.read(number, line, is_unended=number == len(lines))
+    reader.refuse_too_many()
     return Crontab(tuple(reader.entries), tuple(reader.marks), tuple(reader.problems))
 
 
@@ -112,6 +117,13 @@ class _Reader:
         message = "a line that ends in CR LF: the command gets the CR; expected LF alone (dos2unix)"
         self.problems.append(Remark(self.file, first, len(line), message))
 
+    def refuse_too_many(self) -> None:
+        """Say once of a file that it is none that a person wrote."""
+        if len(self.entries) > unfit.MAX_JOBS:
+            line = self.entries[unfit.MAX_JOBS].line
+            message = f"more than {unfit.MAX_JOBS} jobs in one crontab; expected fewer: divide it"
+            self.problems.append(Remark(self.file, line, 1, message))
+
     def read(self, number: int, raw: bytes, *, is_unended: bool) -> None:
         """Read one line; what is wrong with it is noted."""
         try:
@@ -121,11 +133,15 @@ class _Reader:
 
     def _read(self, number: int, text: str, *, is_unended: bool) -> None:
         mark = read_mark(text, number)
-        if mark:
+        # a user could mark lines of others, and have us take them for handed over
+        if mark and (self.owner is None or may_name(mark.name, self.file)):
             self.marks.append(mark)
         start = len(text) - len(text.lstrip(" \t"))
         if start == len(text) or text[start] == "#":
             return
+        misfit = unfit.in_line(text)
+        if misfit:
+            raise _WrongLineError(*misfit)
         if is_unended:
             what = "no line end after the last line: cron ignores the whole file; add one"
             raise _WrongLineError(len(text), what)
@@ -149,6 +165,14 @@ class _Reader:
         value_at = text.index("=", start) + 1
         self._check_setting(setting, value_at)
         self.settings[setting.name] = setting
+        if (
+            sum(len(f"{one.name}{one.value}") for one in self.settings.values())
+            > unfit.MAX_SETTINGS
+        ):
+            self.settings.clear()
+            raise _WrongLineError(
+                start, f"settings of more than {unfit.MAX_SETTINGS} characters; expected fewer"
+            )
 
     def _check_setting(self, setting: settings.Setting, at: int) -> None:
         name, value = setting
@@ -159,8 +183,9 @@ class _Reader:
             raise _WrongLineError(at, what)
         if name == "RANDOM_DELAY" and not (value.isascii() and value.isdigit() and len(value) < 6):
             raise _WrongLineError(at, f"{value[:40]!r} is no delay; expected whole minutes")
-        if name in {"SHELL", "HOME"} and not value.startswith("/"):
-            raise _WrongLineError(at, f"{value[:40]!r} is no {name}; expected an absolute path")
+        misfit = unfit.in_setting(name, value)
+        if misfit:
+            raise _WrongLineError(at, misfit)
 
     def _entry(self, number: int, text: str, start: int) -> Entry:
         when, schedule, at = _time(text, start)
@@ -189,7 +214,18 @@ class _Reader:
             stdin,
             tuple(self.settings.values()),
             is_own=self.owner is not None,
+            uid=self._uid(user, start),
         )
+
+    def _uid(self, user: str, at: int) -> int | None:
+        """Look up whose login a number is: systemd would take it for a uid."""
+        if not user.isdigit():
+            return None
+        uid = self.known.uid(user)
+        if uid is None:
+            what = f"{user[:40]!r} is a number, and no login on this host"
+            raise _WrongLineError(at, f"{what}; expected the login of a user")
+        return uid
 
     def _user(self, text: str, at: int) -> tuple[str, int]:
         """Read the user column of a system crontab."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _LONGEST = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
-_PART = re.compile(r"(?P<first>\*|[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?(?:/(?P<step>\d+))?")
+_PART = re.compile(r"(?P<first>\*|[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?(?:/(?P<step>[0-9]+))?")
 
 
 class FieldError(Exception):
@@ -123,9 +123,10 @@ def _part(part: str, kind: Kind, offset: int) -> set[int]:
     if not match:
         raise FieldError(*_misfit(part, kind, offset))
     first, last, step = match["first"], match["last"], match["step"]
-    if step is not None and int(step[:9]) == 0:
+    # a step of a thousand digits is one value, whatever it is
+    every = int((step.lstrip("0") or "0")[:9]) if step else 1
+    if every == 0:
         raise FieldError(offset + match.start("step"), "a step of 0; expected 1 or more")
-    every = int(step[:9]) if step else 1
     if first == "*":
         if last is not None:
             raise FieldError(offset + 1, f"a range from *; expected {kind.expected()}, or * alone")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NAMES = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _ORDINALS = {1: "first", 8: "second", 15: "third", 22: "fourth"}
+_STREAM = re.compile(r"/dev/(?:stdout|stderr|fd/[12])\b|/proc/self/fd/[12]\b")
 _NAME_RANGE = re.compile(r"[a-z]{3}-|-[a-z]{3}", re.IGNORECASE)
 
 
@@ -73,6 +74,8 @@ def _of_command(entry: Entry) -> Iterator[str]:
     shell = entry.setting("SHELL") or "/bin/sh"
     if commands.loses_output(entry.command, shell):
         yield f"&> is for bash: {shell} runs the command in the background and logs nothing"
+    if _STREAM.search(entry.command):
+        yield "opens /dev/stdout or /dev/stderr: systemd gives it a socket, which can't be opened"
     lock = commands.lock_file(entry.command)
     if lock:
         yield f"flock {lock}: a unit is never started twice; it may go, if nothing else uses it"

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from ds01ctl.cron.command import program
 from ds01ctl.cron.marker import UNIT_PREFIX
+from ds01ctl.cron.unfit import MAX_JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ds01ctl.cron.crontab import Entry
 
-_COPIES = 100
+_COPIES = MAX_JOBS
 
 
 def names(entries: Sequence[Entry], taken: Iterable[str] = ()) -> list[str]:
@@ -38,12 +39,20 @@ def fits(name: str, entry: Entry) -> bool:
     return any(name == _name(entry, copy) for copy in range(1, _COPIES + 1))
 
 
+def may_name(name: str, file: str) -> bool:
+    """Tell whether a name may be of a line in a file, by how it begins."""
+    return name.startswith(f"{UNIT_PREFIX}{_stem(file)}-")
+
+
+def _stem(file: str) -> str:
+    return _slug(file.rpartition("/")[2], 40)
+
+
 def _name(entry: Entry, copy: int) -> str:
     again = (str(copy),) if copy > 1 else ()
     what = (entry.file, entry.user, entry.when, entry.command, entry.stdin or "", *again)
     digest = sha256("\0".join(what).encode(errors="surrogateescape")).hexdigest()[:6]
-    stem = _slug(entry.file.rpartition("/")[2], 40)
-    return f"{UNIT_PREFIX}{stem}-{_slug(program(entry.command), 30)}-{digest}"
+    return f"{UNIT_PREFIX}{_stem(entry.file)}-{_slug(program(entry.command), 30)}-{digest}"
 
 
 def _slug(text: str, limit: int) -> str:

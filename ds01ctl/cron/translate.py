@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.cron import command as commands
 from ds01ctl.cron.calendar import calendars
+from ds01ctl.cron.marker import marked
 from ds01ctl.cron.quoting import assignment, input_line, told, word
 from ds01ctl.unitfiles.directives import Line, section, unit
 
@@ -20,10 +21,16 @@ BOOT_DELAY = "15s"
 _CRON_PATH = "/usr/bin:/bin"
 _CATCHES_UP = {"/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"}
 
-_STILL_IN_CRON = '! /bin/grep -qxFe "$1" -- "$2"'
+# -a: to grep a file with a NUL byte is binary, and NUL ends a line in it
+_NOT_IN_CRON = '! /bin/grep -aqxFe "$1" -- "$2"'
+_IS_MARKED = '/bin/grep -aqxFe "$1" -- "$2"'
 _GUARD = (
     "as long as the line stands in the crontab cron runs it, and this service does not:\n"
     "one of the two, never both; `+`: the crontab may not be readable for the user"
+)
+_OWN_GUARD = (
+    "only as long as the line is marked in the user's crontab: what the user deletes ends,\n"
+    "and what cron has again cron runs; `+`: others may not read the crontab"
 )
 
 
@@ -62,11 +69,18 @@ def expressions(entry: Entry) -> tuple[str, ...]:
     return calendars(entry.schedule, entry.setting("CRON_TZ")) if entry.schedule else ()
 
 
-def guard(entry: Entry) -> str:
-    """Write the condition that keeps the service still while cron has the line; it may be empty."""
+def guard(entry: Entry, name: str) -> str:
+    """Write the condition that keeps the service still while cron has the line; it may be empty.
+
+    A file of root's may be deleted when its lines have moved. Of a user's, who can reach no unit,
+    the timer runs what the crontab says.
+    """
     if not entry.line:
         return ""
-    told_to = ["/bin/sh", "-c", _STILL_IN_CRON, "sh", entry.text, entry.file]
+    test, line = _NOT_IN_CRON, entry.text
+    if entry.is_own:
+        test, line = _IS_MARKED, marked(name, entry.text)
+    told_to = ["/bin/sh", "-c", test, "sh", line, entry.file]
     return "ExecCondition=+" + " ".join(word(one) for one in told_to)
 
 
@@ -82,13 +96,14 @@ def mail_to(entry: Entry) -> str:
 
 
 def _service(entry: Entry, name: str, options: Options) -> str:
-    key, _, value = guard(entry).partition("=")
+    key, _, value = guard(entry, name).partition("=")
+    why = _OWN_GUARD if entry.is_own else _GUARD
     lines = [
         Line("Type", "oneshot"),
-        Line("User", told(entry.user)),
+        Line("User", told(entry.user) if entry.uid is None else str(entry.uid)),
         _folder(entry),
         *_environment(entry, options),
-        *([Line(key, value, _GUARD)] if value else []),
+        *([Line(key, value, why)] if value else []),
         _start(entry, options),
         *_input(entry.stdin),
         Line("SyslogIdentifier", _identifier(entry, options) or name),

@@ -27,6 +27,10 @@ def import_lines(result: Result, *, show: bool = False) -> list[str]:
     lines += columns(rows, _WIDEST_CELL) if data["lines"] else []
     for row in data["lines"]:
         lines += [f"warning: {_place(row)}: {clean(text, _WHOLE)}" for text in row["warnings"]]
+    for row in data["handed_over"]:
+        if not row["is_enabled"]:
+            why = "nothing runs it: it is marked, and its timer is not enabled"
+            lines.append(f"warning: {_place(row)}: {why}; take-over or give-back {row['unit']}")
     if show:
         lines += [line for unit in data["units"] for line in _unit_lines(unit)]
     return [*lines, *_foot(result)]

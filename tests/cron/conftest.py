@@ -28,7 +28,10 @@ verb, *names = [a for a in sys.argv[1:] if not a.startswith("--")]
 if verb == "show":
     for name in names[2:]:
         stale = "yes" if name in state["stale"] else "no"
-        print(f"Id={{name}}", f"NeedDaemonReload={{stale}}", "", sep="\\n")
+        load = "bad-setting" if name in state["bad"] else "loaded"
+        active = "active" if name in state["active"] else "inactive"
+        print(f"Id={{name}}", f"LoadState={{load}}", f"ActiveState={{active}}", sep="\\n")
+        print(f"NeedDaemonReload={{stale}}", "", sep="\\n")
     sys.exit()
 state["calls"].append(" ".join([verb, *names]))
 state["reloads"] += "--no-reload" not in sys.argv and verb in ("enable", "disable")
@@ -65,14 +68,23 @@ class CronHost:
             (self.root / folder).mkdir(parents=True)
         self.bin.mkdir()
         (self.root / "etc/passwd").write_text(
-            f"root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nalice:x:{os.geteuid()}:1::/:/\n"
+            "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\n"
+            f"alice:x:{os.geteuid()}:1::/:/\n20231234:x:5000:1::/:/\n"
         )
         self.unit_dir = self.root / UNIT_DIR
         self.asked = Asked(Paths(self.root), "gpu01", NOW)
         self._memory = tmp / "systemd.json"
         self._memory.write_text(
             json.dumps(
-                {"calls": [], "active": [], "left": 0, "kills": False, "reloads": 0, "stale": []}
+                {
+                    "calls": [],
+                    "active": [],
+                    "left": 0,
+                    "kills": False,
+                    "reloads": 0,
+                    "stale": [],
+                    "bad": [],
+                }
             )
         )
         program = self.bin / "systemctl"
@@ -100,6 +112,10 @@ class CronHost:
     def keep_old(self, *units: str) -> None:
         """Have systemd keep older definitions of units in its memory."""
         self._memory.write_text(json.dumps({**self._state(), "stale": units}))
+
+    def refuse_to_load(self, *units: str) -> None:
+        """Have systemd find units that it cannot use."""
+        self._memory.write_text(json.dumps({**self._state(), "bad": units}))
 
     def _state(self) -> dict[str, object]:
         return dict(json.loads(self._memory.read_text()))

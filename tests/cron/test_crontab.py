@@ -60,7 +60,17 @@ def problems(text: str | bytes, owner: str | None = None) -> list[str]:
         ("A=\x1b[2J", "1:3: a control character in A; systemd refuses it"),
         (f"A={'x' * 999}", "1:999: a setting of more than 998 bytes"),
         (f"0 0 * * * root {'x' * 999}", "1:1014: a command of 999 bytes: cron takes 998"),
-        (f"0 0 * * * root {'x' * 65536}", "1:1014: a command of 65536 bytes: cron takes 998"),
+        (f"0 0 * * * root {'x' * 65536}", "1:8193: a line of 65551 bytes; expected at most 8192"),
+        (f"{' ' * 65536}0 0 * * * root c", "1:8193: a line of 65552 bytes; expected at most 8192"),
+        ("*/\u0663 0 * * * root c", "1:2: '/\u0663' in the minute; expected a number"),
+        ("*/0000000000 0 * * * root c", "1:3: a step of 0; expected 1 or more"),
+        ("0 0 * * * root echo \ufdd0", "1:21: U+FDD0 is no character, and systemd ignores lines"),
+        ("A=\U0010ffff", "1:3: U+10FFFF is no character, and systemd ignores lines that have it"),
+        ("SHELL=/bin/", "1:7: '/bin/' is no SHELL that systemd starts; expected the path"),
+        ("SHELL=/bin/$x", "1:7: '/bin/$x' is no SHELL that systemd starts; expected the path"),
+        ("HOME=/srv/../x", "1:6: '/srv/../x' is no HOME that systemd takes for a folder; expect"),
+        # a backslash at the end of WorkingDirectory= would swallow the condition below it
+        ("HOME=/srv\\", r"1:6: '/srv\\' is no HOME that systemd takes for a folder; expected it"),
     ],
 )
 def test_a_wrong_line_is_named_with_its_place(line: str, expected: str) -> None:
@@ -88,6 +98,23 @@ def test_bytes_that_cron_chokes_on(data: bytes, expected: list[str]) -> None:
     found = problems(data)
     assert len(found) == len(expected)
     assert all(one.startswith(start) for one, start in zip(found, expected, strict=True))
+
+
+def test_a_file_has_an_end() -> None:
+    """A user's crontab is read by root: it must not take hours, nor fill the disk with units."""
+    (problem,) = problems("* * * * * root c\n" * 1002)
+    assert problem == "1001:1: more than 1000 jobs in one crontab; expected fewer: divide it"
+    settings = "".join(f"A{number}={'x' * 900}\n" for number in range(40))
+    assert problems(settings) == ["37:1: settings of more than 32768 characters; expected fewer"]
+
+
+def test_a_login_that_is_a_number_is_no_uid() -> None:
+    """Systemd would take it for one; so it gets the one that the login has."""
+    known = KNOWN._replace(is_login=str.isdigit, uid={"4711": 5000}.get)
+    (entry,) = parse(b"0 4 * * * 4711 c\n", "/etc/crontab", known).entries
+    assert (entry.user, entry.uid) == ("4711", 5000)
+    (problem,) = parse(b"0 4 * * * c\n", "/x", known, owner="12").problems
+    assert problem.message.startswith("'12' is a number, and no login on this host; expected")
 
 
 def test_every_problem_of_a_file_is_named() -> None:
@@ -154,6 +181,8 @@ def test_a_users_own_crontab_has_no_user_column() -> None:
         ("CRON_TZ=Europe/Berlin\n0 4 * * * root c", ["CRON_TZ: the timer follows it"]),
         ("RANDOM_DELAY=5\n0 4 * * * root c", ["RANDOM_DELAY: the timer follows it"]),
         ("@daily root c", []),
+        ("0 4 * * * root c 2> /dev/stderr", ["systemd gives it a socket, which can't be opened"]),
+        ("0 4 * * * root c > /dev/null", ["--journal gives it to the journal"]),
     ],
 )
 def test_what_is_odd_is_told(text: str, expected: list[str]) -> None:

@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ds01ctl.commands.cron_edit import replace_lines
 from ds01ctl.commands.giving_back import give_back
 from ds01ctl.commands.handover import Clock
 from ds01ctl.commands.importing_cron import import_cron
 from ds01ctl.commands.taking_over import take_over
 from ds01ctl.core.plan import Result
 from ds01ctl.errors import Ds01Error, UsageError
-from ds01ctl.report.cron_text import hand_over_lines
+from ds01ctl.report.cron_text import hand_over_lines, import_lines
 from tests.cron.conftest import AT_ONCE, CronHost
 
 CRONTAB = "# mine\n\nA=1\n0 4 * * *\troot\t/opt/a  --b\n*/5 * * * * root /opt/b\n"
@@ -52,12 +54,20 @@ def give(host: CronHost, *names: str, everything: bool = False, dry_run: bool = 
 
 def runners(host: CronHost, path: Path, line: str, name: str) -> list[str]:
     """Tell who would run a line at its next time: cron by its file, the timer if not guarded."""
-    found = ["cron"] * path.read_text().splitlines().count(line)
+    lines = path.read_bytes().decode(errors="replace").split("\n") if path.exists() else []
+    found = ["cron"] * lines.count(line)
     service = (host.unit_dir / f"{name}.service").read_text()
-    condition = re.search(r'^ExecCondition=\+/bin/sh -c "(.*?)" sh ', service, re.MULTILINE)
+    condition = re.search(
+        r'^ExecCondition=\+/bin/sh -c "(.*?[^\\])" sh "(.*)" /\S+$', service, re.MULTILINE
+    )
     assert condition
-    script = condition[1].replace('\\"', '"').replace("$$", "$")
-    guard = subprocess.run(["/bin/sh", "-c", script, "sh", line, str(path)], check=False)
+    script, wanted = (
+        part.replace('\\"', '"').replace("$$", "$").replace("\\x09", "\t")
+        for part in condition.groups()
+    )
+    guard = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", wanted, str(path)], stderr=subprocess.DEVNULL, check=False
+    )
     if f"{name}.timer" in host.active and guard.returncode == 0:
         found.append("timer")
     return found
@@ -160,13 +170,17 @@ def test_a_marked_line_that_was_changed_is_shown_and_left(host: CronHost) -> Non
     changed = path.read_text().replace("root /opt/b", "root /opt/other")
     path.write_text(changed)
     with pytest.raises(Ds01Error, match="was changed by hand; nothing was given back") as caught:
-        give(host, everything=True)
+        give(host, names["/opt/b"])
     assert f"/etc/crontab:5: #ds01ctl {names['/opt/b']}.timer: " in caught.value.message
     assert path.read_text() == changed
     assert len(host.active) == 2
-    # the other one can go back by its name
-    give(host, names["/opt/a  --b"])
+    # it holds no other line back
+    result = give(host, everything=True)
+    assert result.status == "partial"
+    assert [action.outcome for action in result.actions] == ["done", "done", "done", "failed"]
+    assert "was changed by hand: /etc/crontab:5: #ds01ctl" in str(result.actions[-1].error)
     assert "\n0 4 * * *\troot\t/opt/a  --b\n" in path.read_text()
+    assert host.active == [f"{names['/opt/b']}.timer"]
     # twice the same mark: which is it?
     path.write_text(CRONTAB)
     take(host, names["/opt/b"])
@@ -264,6 +278,118 @@ def test_an_older_definition_in_memory_is_not_started(host: CronHost) -> None:
     assert host.calls == []
 
 
+@pytest.mark.parametrize("kind", ["service", "timer"])
+def test_what_systemd_does_not_load_is_not_handed_over(host: CronHost, kind: str) -> None:
+    """Nothing would run the job."""
+    path = host.write("etc/crontab", CRONTAB)
+    name = install(host)["/opt/b"]
+    host.refuse_to_load(f"{name}.{kind}")
+    with pytest.raises(Ds01Error, match=f"systemd does not load\n{name}.{kind}: bad-setting"):
+        take(host, name)
+    assert path.read_text() == CRONTAB
+    assert host.calls == []
+
+
+def test_settings_that_changed_since_the_import_are_imported_first(host: CronHost) -> None:
+    path = host.write("etc/crontab", CRONTAB)
+    name = install(host)["/opt/b"]
+    path.write_text(CRONTAB.replace("A=1", "A=2"))
+    with pytest.raises(Ds01Error, match=f"{name}.service: is not what /etc/crontab:5 is now"):
+        take(host, name)
+    host.write("etc/environment", "LANG=C\n")
+    path.write_text(CRONTAB)
+    with pytest.raises(Ds01Error, match=f"{name}.service: is not what /etc/crontab:5 is now"):
+        take(host, name)
+    install(host)
+    # what an admin edited is theirs, as long as it is the same line; whatever bytes are in it
+    service = host.unit_dir / f"{name}.service"
+    service.write_bytes(service.read_bytes() + b"# caf\xe9\nNice=5\n")
+    take(host, name)
+    assert host.active == [f"{name}.timer"]
+
+
+class EditedMeanwhile(dict[int, tuple[str, str]]):
+    """Lines to replace; when they are asked for, somebody else saves the file."""
+
+    def __init__(self, path: Path, lines: dict[int, tuple[str, str]], *, renames: bool) -> None:
+        super().__init__(lines)
+        self._path = path
+        self._renames = renames
+
+    def items(self) -> Any:
+        """Save a line more, as an editor does: into the file, or by a new one."""
+        text = self._path.read_text() + "1 1 * * * root /opt/new\n"
+        place = self._path.with_name("new") if self._renames else self._path
+        place.write_text(text)
+        place.replace(self._path)
+        return super().items()
+
+
+@pytest.mark.parametrize("renames", [False, True])
+def test_what_others_save_at_that_moment_is_not_lost(host: CronHost, renames: bool) -> None:
+    path = host.write("etc/crontab", CRONTAB)
+    lines = EditedMeanwhile(path, {5: ("*/5 * * * * root /opt/b", "# b")}, renames=renames)
+    with pytest.raises(Ds01Error, match="has changed meanwhile") as caught:
+        replace_lines(path, lines)
+    assert caught.value.hint == "somebody else is editing it; try again"
+    assert path.read_text() == CRONTAB + "1 1 * * * root /opt/new\n"
+    assert sorted(one.name for one in path.parent.glob(".crontab*")) == []
+
+
+def test_what_a_user_deletes_ends(host: CronHost) -> None:
+    """A user can reach no unit of root's; an admin's file may go when its lines have moved."""
+    line = '*/5 * * * * /home/alice/x "$A"'
+    own = host.user_crontab("alice", f"{line}\n")
+    site = host.write("etc/cron.d/site", "0 4 * * * root /opt/a b\n")
+    names = install(host)
+    name, of_site = names['/home/alice/x "$A"'], names["/opt/a b"]
+    assert runners(host, own, line, name) == ["cron"]
+    take(host, everything=True)
+    assert runners(host, own, line, name) == ["timer"]
+    marked = own.read_text()
+    # a copy that an editor held is saved again: cron has it
+    own.write_text(f"{line}\n")
+    assert runners(host, own, line, name) == ["cron"]
+    own.write_text(f"{marked}{line}\n")
+    assert "cron" in runners(host, own, line, name)
+    for text in ("", "# nothing\n", f"# \0{marked}"):
+        own.write_text(text)
+        assert runners(host, own, line, name) == []
+    own.unlink()
+    site.unlink()
+    assert runners(host, own, line, name) == []
+    assert runners(host, site, "0 4 * * * root /opt/a b", of_site) == ["timer"]
+
+
+def test_a_copy_saved_after_the_way_back_is_told(host: CronHost) -> None:
+    """The editor was opened while the timer had the line: now nobody runs it."""
+    own = host.user_crontab("alice", "0 4 * * * c\n")
+    name = install(host)["c"]
+    take(host, name)
+    held = own.read_text()
+    assert "nothing runs it" not in str(import_lines(import_cron(host.asked)))
+    give(host, name)
+    own.write_text(held)
+    told = import_lines(import_cron(host.asked))
+    assert [line for line in told if "handed" not in line and ":1: n" in line] == [
+        "warning: /var/spool/cron/crontabs/alice:1: nothing runs it: it is marked, and its timer"
+        f" is not enabled; take-over or give-back {name}"
+    ]
+    give(host, name)
+    assert own.read_text() == "0 4 * * * c\n"
+
+
+def test_a_user_cannot_mark_the_lines_of_others(host: CronHost) -> None:
+    path = host.write("etc/crontab", CRONTAB)
+    names = install(host)
+    forged = "".join(f"#ds01ctl {name}.timer: * * * * * c\n" for name in names.values())
+    host.user_crontab("alice", forged)
+    assert install(host) == names
+    take(host, everything=True)
+    assert give(host, everything=True).status == "ok"
+    assert path.read_text() == CRONTAB
+
+
 def test_a_folder_that_nothing_runs_is_taken_only_by_name(host: CronHost) -> None:
     host.write("etc/cron.daily/backup", "#!/bin/sh\n", 0o755)
     (name,) = install(host).values()
@@ -275,7 +401,7 @@ def test_a_folder_that_nothing_runs_is_taken_only_by_name(host: CronHost) -> Non
 
 
 @pytest.mark.parametrize(
-    ("second", "waits_s"), [(0, [3]), (2, [1]), (3, []), (49, []), (50, [13]), (59, [4])]
+    ("second", "waits_s"), [(0, [10]), (2, [8]), (10, []), (49, []), (50, [20]), (59, [11])]
 )
 def test_the_change_keeps_clear_of_the_turn_of_the_minute(
     host: CronHost, second: int, waits_s: list[float]

@@ -97,6 +97,26 @@ def test_what_cron_ignores_is_skipped_with_the_reason(
     assert f"skipped: /{place}: cron ignores it" in told(result)
 
 
+def test_what_was_private_is_told_to_become_public(host: CronHost) -> None:
+    """Systemd shows every unit to everybody."""
+    host.write("etc/cron.d/secret", "0 4 * * * root c --password x\n", 0o640)
+    host.write("etc/cron.d/site", "0 4 * * * root c\n")
+    host.user_crontab("alice", "0 4 * * * c\n")
+    told = {row["file"]: row["warnings"] for row in import_cron(host.asked).data["lines"]}
+    assert told["/etc/cron.d/site"] == []
+    for place in ("/etc/cron.d/secret", f"/{SPOOL}/alice"):
+        (warning,) = told[place]
+        assert warning.startswith("the crontab is private, units are not: everybody can read")
+
+
+def test_a_login_that_is_a_number_runs_its_own_jobs(host: CronHost) -> None:
+    host.write("etc/cron.d/site", "0 4 * * * 20231234 c\n")
+    service = next(
+        text for name, text in units_of(import_cron(host.asked)).items() if "ser" in name
+    )
+    assert "User=5000\n" in service
+
+
 def test_links_and_foreign_owners_are_skipped(host: CronHost) -> None:
     path = host.write("etc/cron.d/linked", "0 4 * * * root c\n")
     os.link(path, host.root / "etc/other")
