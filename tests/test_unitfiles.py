@@ -45,6 +45,7 @@ KNOWN_TO_249 = {
         "KeyringMode", "LoadCredential", "LockPersonality", "LogsDirectory", "LogsDirectoryMode",
         "MemoryDenyWriteExecute", "MemoryMax", "Nice", "NoNewPrivileges", "PrivateDevices",
         "PrivateNetwork", "PrivateTmp", "ProcSubset", "ProtectClock", "ProtectControlGroups",
+        "SetCredential",
         "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
         "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "ReadWritePaths", "RemoveIPC",
         "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",

@@ -22,6 +22,7 @@ from ds01ctl.files import write_atomic
 from ds01ctl.jobs import JOBS, scheduled
 from ds01ctl.observe import journal, systemd
 from ds01ctl.unitfiles.files import UNIT_DIR
+from ds01ctl.unitfiles.units import HANDED_NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -275,8 +276,15 @@ def _password(case: Case) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8")[:_SECRET_MAX].rstrip("\r\n")
+        if path is handed and _secret(path) == HANDED_NOTHING:
+            # systemd did not find the file either; the error is to name it
+            path = case.asked.paths.under(file or "/mail-password")
+        return _secret(path)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "not text"
         hint = "mail.password_file must name a file that root may read"
         raise Ds01Error(f"{path}: {why}", hint) from None
+
+
+def _secret(path: Path) -> str:
+    return path.read_text(encoding="utf-8")[:_SECRET_MAX].rstrip("\r\n")

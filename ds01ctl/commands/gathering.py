@@ -115,6 +115,8 @@ def gather(
     snapshot = _with_people(snapshot, policy, paths)
     # that a user's own engine is gone is nothing to be missed
     missed = [name for name in seen_before if name != "docker" or snapshot.lacks("docker")]
+    # nor that the admin took the policy away
+    missed = [name for name in missed if name != "policy"]
     gaps = required(snapshot.gaps, policy, missed)
     return Gathered(snapshot._replace(gaps=gaps), loaded, engines.facts)
 

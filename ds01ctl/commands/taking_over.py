@@ -102,7 +102,8 @@ def _refuse_unsound(names: Sequence[str]) -> None:
         hint = "systemd-analyze verify says why; nothing would run the job"
         told = ["nothing was changed: systemd does not load", *unsound]
         raise Ds01Error("\n".join(told), hint)
-    stale = [name for name, unit in known.items() if unit.needs_reload]
+    # one that failed is forgotten first, and read anew
+    stale = [n for n, unit in known.items() if unit.needs_reload and unit.active != "failed"]
     if stale:
         told = [f"{name}: systemd has an older definition in its memory" for name in stale]
         hint = (
@@ -110,6 +111,13 @@ def _refuse_unsound(names: Sequence[str]) -> None:
             " take the GPUs away from running containers"
         )
         raise Ds01Error("\n".join(["nothing was changed:", *told]), hint)
+
+
+def _forgetting(names: Sequence[str]) -> list[Step]:
+    failed = [name for name, unit in systemctl.show(names).items() if unit.active == "failed"]
+    why = "a failed unit keeps its old definition"
+    action = Action("reset-failed", " ".join(failed), why)
+    return [Step(action, lambda: systemctl.reset_failed(failed))] if failed else []
 
 
 def _decisive(text: str) -> list[str]:
@@ -120,7 +128,7 @@ def _decisive(text: str) -> list[str]:
 
 def _steps(here: Place, jobs: Sequence[Job]) -> list[Step]:
     """Enable and start, then comment the lines out: until then the services do nothing."""
-    steps = []
+    steps = _forgetting([f"{job.name}.service" for job in jobs]) if here.is_live else []
     for job in jobs:
         steps += _on(here, job.name, starts=job.entry.schedule is not None)
     entry = jobs[0].entry

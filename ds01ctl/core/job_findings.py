@@ -28,6 +28,7 @@ KINDS = (
 """Every kind of finding of `units status`, in the order of the documentation."""
 PRESSING = frozenset({"job-failing", "job-overdue", "job-stopped"})
 """A job does not do its work: exit code 4 with ``--exit-code``."""
+_FOLDERS = "/etc/tmpfiles.d/ds01.conf"
 _INSTALL = "ds01ctl units install"
 
 
@@ -74,7 +75,10 @@ def of_files(placed: Mapping[str, Placed], wanted: Iterable[str]) -> Iterator[Fi
             yield _file("unit-missing", "warning", place, ("is not there",), _INSTALL)
         elif state == "outdated":
             why = "is of an older ds01ctl or policy" if place in wanted else "is wanted no more"
-            yield _file("unit-outdated", "warning", place, (why,), diff)
+            is_folders = place == _FOLDERS
+            if is_folders:
+                why = "tells another mode or group of a folder than the folder has now"
+            yield _file("unit-outdated", "info" if is_folders else "warning", place, (why,), diff)
         elif state == "edited":
             yield _file("unit-edited", "info", place, ("was edited since it was installed",), diff)
         elif state == "foreign" and place in wanted:
@@ -92,7 +96,8 @@ def of_foreign(places: Iterable[str]) -> Iterator[Finding]:
 def of_reloads(units: Iterable[UnitState]) -> Iterator[Finding]:
     """Find the units whose file was changed and whose old text is in force."""
     for unit in sorted(units, key=lambda one: one.name):
-        if unit.needs_reload:
+        # one whose file is gone is told as missing
+        if unit.needs_reload and unit.load == "loaded":
             why = "its file was changed, and what was there before is still in force"
             subject = {"type": "unit", "unit": unit.name, "look": _INSTALL}
             key = ("reload-pending", unit.name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 State = Literal[
     "ok", "running", "failing", "overdue", "stopped", "disabled", "never-ran", "not-installed",
-    "unknown",
+    "unknown", "with-cron",
 ]  # fmt: skip
 Source = Literal["systemd", "program"]
 LATE_PERIODS = 3
@@ -26,6 +26,8 @@ LATE_PERIODS = 3
 SLACK_S = 120.0
 """How much later than planned a calendar timer may fire: its accuracy, and a busy host."""
 ACCURACY_S = 1.0
+CRON_PREFIX = "ds01-cron-"
+"""Units made from cron lines."""
 FINE = frozenset({0, 4, 5})
 """Exit codes that are no failure: 4 is findings, 5 another instance that runs."""
 
@@ -105,7 +107,8 @@ def judge(
     ran = service.began_at is not None
     row = _by_systemd(row, service, noted) if ran else _by_itself(row, noted)
     row = row._replace(
-        last_run=row.last_run or timer.triggered_at,
+        # without a monotonic time it is the stamp, which also a timer that never fired has
+        last_run=row.last_run or (timer.triggered_at if timer.triggered_s is not None else None),
         next_run=next_run(timer, clock),
         missed_runs=_missed(about, timer, service, clock),
         invocation=service.invocation,
@@ -253,6 +256,8 @@ def _state(
             return "failing", f"systemd refuses {one.name}: {one.load}"
     if service.is_busy:
         return "running", None
+    if timer.active != "active" and not about.enabled and about.unit.startswith(CRON_PREFIX):
+        return "with-cron", "cron still has its line"
     if timer.active != "active" and not about.enabled:
         return "disabled", "its timer is neither enabled nor started"
     if _has_failed(service, row):
@@ -263,6 +268,8 @@ def _state(
 def _waiting(
     about: Watched, timer: UnitState, service: UnitState, row: JobRow, clock: Clock
 ) -> tuple[State, str | None]:
+    if timer.active != "active" and _is_at_boot_only(timer):
+        return "ok", "waits for the next boot"
     if timer.active != "active":
         return "stopped", "its timer is enabled, but not started"
     if why := _overdue(about, timer, service, clock):
@@ -271,6 +278,10 @@ def _waiting(
         return "never-ran", None
     only_now = about.enabled is False
     return "ok", "its timer is not enabled: it runs until the next boot only" if only_now else None
+
+
+def _is_at_boot_only(timer: UnitState) -> bool:
+    return bool(timer.schedules) and all(one.startswith("OnBoot") for one in timer.schedules)
 
 
 def _has_failed(service: UnitState, row: JobRow) -> bool:

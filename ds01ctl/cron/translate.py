@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ds01ctl.cron.crontab import Entry
 
+_MANUAL = Line("Documentation", "man:crontab(5)")
 WANTED_BY = "timers.target"
 BOOT_DELAY = "15s"
 _CRON_PATH = "/usr/bin:/bin"
@@ -133,17 +134,14 @@ def _service_head(entry: Entry) -> list[Line]:
     told_of = f"mail on failure; cron mailed all output to {mail}" if mail else 'MAILTO="": no mail'
     return [
         Line("Description", f"cron: {told(entry.command)}"),
-        *_documentation(entry),
+        # no SourcePath=: a hand-over edits that file, and systemd would ask for a reload ever after
+        _MANUAL,
+        Line(
+            "CollectMode", "inactive-or-failed", "else a failed run keeps an old definition alive"
+        ),
         Line("OnFailure", "ds01-failure@%N.service"),
         Line("X-DS01-MailTo", told(mail, 200), told_of),
     ]
-
-
-def _documentation(entry: Entry) -> list[Line]:
-    lines = [Line("Documentation", "man:crontab(5)")]
-    if entry.file.isprintable():
-        lines.append(Line("SourcePath", entry.file.replace("%", "%%")))
-    return lines
 
 
 def _shell(entry: Entry) -> str:
@@ -216,9 +214,7 @@ def _input(stdin: str | None) -> Iterator[Line]:
 
 def _timer(entry: Entry) -> str:
     return unit(
-        section(
-            "Unit", [Line("Description", f"cron: {told(entry.command)}"), *_documentation(entry)]
-        ),
+        section("Unit", [Line("Description", f"cron: {told(entry.command)}"), _MANUAL]),
         section("Timer", list(_elapses(entry))),
         section("Install", [Line("WantedBy", WANTED_BY)]),
         about=_about(entry),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ds01ctl.unitfiles.files import Site
 
 TARGET = "ds01.target"
+HANDED_NOTHING = "none"
+"""What stands in for the password where its file is missing: telling comes before mailing."""
 BOOT_DELAY_S = 120
 """A polling job begins at the latest so long after the boot."""
 
@@ -182,4 +184,11 @@ def _secret(site: Site) -> list[Line]:
     if not site.mail_secret:
         return []
     why = "the mail server's password; readable by root alone"
-    return [Line("LoadCredential", quoted(f"mail-password:{site.mail_secret}"), why)]
+    # the rest of the line is the path as it is, spaces and all
+    path = site.mail_secret.replace("%", "%%")
+    return [
+        Line("LoadCredential", f"mail-password:{path}", why),
+        Line(
+            "SetCredential", f"mail-password:{HANDED_NOTHING}", "else a missing file fails the unit"
+        ),
+    ]

@@ -310,6 +310,16 @@ def test_a_log_in(host, systemd, server, tmp_path):
     assert "s3cret" not in ran.out + ran.err + host.events_path.read_text()
 
 
+def test_systemd_found_no_password(host, systemd, server, tmp_path):
+    """The unit runs all the same, tells of the failure, and names the file that is missing."""
+    policy_of(host, server, user="ds01", password_file="/etc/ds01/mail-password")
+    (tmp_path / "mail-password").write_text("none")
+    host.env["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    document = failed(host, status=3)
+    assert document["actions"][0]["outcome"] == "done"
+    assert "etc/ds01/mail-password: No such file" in document["actions"][1]["error"]
+
+
 def test_the_file_with_the_password_cannot_be_read(host, systemd, server):
     policy_of(host, server, user="ds01", password_file="/etc/ds01/mail-password")
     document = failed(host, status=3)

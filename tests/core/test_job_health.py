@@ -123,6 +123,37 @@ def test_state(about, its_timer, its_service, noted, state):
     assert bool(row.why) == (state not in {"ok", "running", "never-ran"} or about.enabled is False)
 
 
+BACKUP = Watched("cron-backup", "ds01-cron-backup", "daily", enabled=False)
+AT_BOOT = ("OnBootUSec=1min",)
+
+
+@pytest.mark.parametrize(
+    ("about", "its_timer", "state", "why"),
+    [
+        # still a line of cron: nothing is wrong with that
+        (BACKUP, timer(active="inactive"), "with-cron", "cron still has its line"),
+        # to start it now would run the job now
+        (
+            BACKUP._replace(enabled=True),
+            timer(active="inactive", schedules=AT_BOOT),
+            "ok",
+            "waits for the next boot",
+        ),
+        (
+            BACKUP._replace(enabled=True),
+            timer(active="inactive", schedules=(*AT_BOOT, *CALENDAR)),
+            "stopped",
+            "its timer is enabled, but not started",
+        ),
+        # Persistent= touches its stamp when the timer starts: no run has begun by that
+        (DAILY, daily(900, triggered_at=ago(60)), "never-ran", None),
+    ],
+)
+def test_what_is_no_fault(about, its_timer, state, why):
+    row = judge(about, its_timer, service(), None, CLOCK)
+    assert (row.state, row.why) == (state, why)
+
+
 @pytest.mark.parametrize("jump_s", [-86_400, 86_400])
 def test_a_step_of_the_time_makes_no_polling_job_overdue(jump_s):
     clock = Clock(NOON + timedelta(seconds=jump_s), UPTIME_S)
@@ -244,6 +275,7 @@ def found_of(rows, watched):
         ("stopped", True, [("job-stopped", "warning")]),
         ("disabled", True, [("job-disabled", "info")]),
         ("disabled", False, []),
+        ("with-cron", True, []),
     ],
 )
 def test_findings_of_jobs(state, wanted, expected):

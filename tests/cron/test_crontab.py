@@ -182,6 +182,7 @@ def test_a_users_own_crontab_has_no_user_column() -> None:
         ("RANDOM_DELAY=5\n0 4 * * * root c", ["RANDOM_DELAY: the timer follows it"]),
         ("@daily root c", []),
         ("0 4 * * * root c 2> /dev/stderr", ["systemd gives it a socket, which can't be opened"]),
+        ("0 4 * * * www-data c 2> /dev/stderr", []),
         ("0 4 * * * root c > /dev/null", ["--journal gives it to the journal"]),
     ],
 )
