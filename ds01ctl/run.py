@@ -47,7 +47,9 @@ def run(
         hint = f"install the package that has {argv[0]}"
         raise Ds01Error(f"{argv[0]}: not found", hint) from None
     except OSError as error:
-        raise Ds01Error(f"{argv[0]}: {error.strerror}") from None
+        hint = f"see what a shell says: {argv[0]} --version"
+        raise Ds01Error(f"{argv[0]}: cannot be started: {error.strerror}", hint) from None
     except subprocess.TimeoutExpired:
-        raise Ds01Error(f"{argv[0]}: no answer in {timeout_s:g} s") from None
+        hint = "run it by hand: the host is overloaded, or a server or disk that it asks is silent"
+        raise Ds01Error(f"{argv[0]}: no answer in {timeout_s:g} s", hint) from None
     return Completed(done.returncode, done.stdout, done.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,8 @@ SMALL_BYTES = 64 << 20
 FREE_SHARE = 0.25
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
 _PROBLEMS_MAX = 20
+_ENDS = ("", "-journal", "-wal", "-shm")
+"""Of the files that SQLite makes beside one."""
 
 
 class Size(NamedTuple):
@@ -74,9 +77,19 @@ def copy(path: Path, copy_path: Path) -> int:
     except OSError as error:
         raise cannot_open(copy_path, error) from None
     finally:
-        for end in ("", "-journal", "-wal", "-shm"):
+        for end in _ENDS:
             with suppress(OSError):
                 part.with_name(f"{part.name}{end}").unlink()
+
+
+def sweep(copy_path: Path) -> None:
+    """Remove what copies left that were killed; under the lock, so that none is being made."""
+    ends = "|".join(_ENDS)
+    left = re.compile(rf"\.{re.escape(copy_path.name)}\.\d+\.part({ends})", re.ASCII)
+    with suppress(OSError):
+        for path in copy_path.parent.iterdir():
+            if left.fullmatch(path.name):
+                path.unlink()
 
 
 def _copy_to(path: Path, part: Path, name: Path) -> None:

@@ -45,21 +45,21 @@ KNOWN_TO_249 = {
         "KeyringMode", "LoadCredential", "LockPersonality", "LogsDirectory", "LogsDirectoryMode",
         "MemoryDenyWriteExecute", "MemoryMax", "Nice", "NoNewPrivileges", "PrivateDevices",
         "PrivateNetwork", "PrivateTmp", "ProcSubset", "ProtectClock", "ProtectControlGroups",
-        "SetCredential",
         "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
         "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "ReadWritePaths", "RemoveIPC",
         "RestrictAddressFamilies", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
         "RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve", "StateDirectory",
-        "StateDirectoryMode", "SuccessExitStatus", "SyslogIdentifier", "SystemCallArchitectures",
-        "SystemCallErrorNumber", "SystemCallFilter", "TasksMax", "TimeoutStartSec", "Type", "UMask",
+        "SetCredential", "StateDirectoryMode", "SuccessExitStatus", "SyslogIdentifier",
+        "SystemCallArchitectures", "SystemCallErrorNumber", "SystemCallFilter", "TasksMax",
+        "TimeoutStartSec", "Type", "UMask",
     },
 }  # fmt: skip
 # a host as far from the default as it gets
 ODD = Site(
     program="/opt/a b/100%/ds01ctl",
-    events_path="/srv/events here/ds01.jsonl",
-    textfile_dir="/srv/my metrics",
-    mail_secret="/etc/ds01/mail password",
+    events_path="/srv/100%#/ds01~ö.jsonl",
+    textfile_dir="/srv/my  metrics 5%",
+    mail_secret="/etc/ds01/mail  password: 5% ;#",
     found={"/var/lib/ds01": ("2775", "root", "thegroup"), "/var/log/ds01": ("0770", "4", "4")},
 )
 SITES = pytest.mark.parametrize("site", [DEFAULT, ODD], ids=["default", "odd"])
@@ -144,9 +144,28 @@ def test_a_service_is_bounded_and_heard_of(job: Job) -> None:
 @pytest.mark.parametrize("job", [*JOBS, FAILURE], ids=lambda job: job.name)
 def test_a_job_may_write_its_events_and_metrics_wherever_they_are(job: Job, site: Site) -> None:
     (text,) = [file.text for file in render(site) if file.name == f"{job.unit}.service"]
-    folders = {line.value.strip('"-') for line in values(directives(text), "ReadWritePaths")}
+    written = [line.value.strip('"-') for line in values(directives(text), "ReadWritePaths")]
+    folders = {folder.replace("%%", "%") for folder in written}
     assert str(Path(site.events_path).parent) in folders
     assert "metrics" not in job.needs or site.textfile_dir in folders
+
+
+def test_the_secret_is_named_as_it_is_and_may_be_missing() -> None:
+    """LoadCredential= takes the rest of its line, quotes too; a missing file must not end it."""
+    (text,) = [file.text for file in render(ODD) if file.name == "ds01-failure@.service"]
+    found = {line.key: line.value for line in directives(text)}
+    assert found["LoadCredential"] == "mail-password:/etc/ds01/mail  password: 5%% ;#"
+    assert found["SetCredential"] == "mail-password:none"
+
+
+def test_the_timers_do_not_wait_for_docker() -> None:
+    assert "docker" not in {
+        word
+        for line in directives(UNITS["units/ds01-start.service"])
+        for word in line.value.split(".")
+    }
+    assert "docker.service" in UNITS["units/ds01-detect.service"]
+    assert not [name for name, text in UNITS.items() if "\nWants=" in text]
 
 
 @pytest.mark.parametrize("name", RENDERED)

@@ -272,19 +272,21 @@ def _password(case: Case) -> str | None:
     """Read the password that systemd handed over, else the file that the policy names."""
     folder, file = case.env.get("CREDENTIALS_DIRECTORY"), case.policy.value("mail.password_file")
     handed = Path(folder) / CREDENTIAL if folder else None
-    path = handed if handed and handed.exists() else case.asked.paths.under(file) if file else None
-    if path is None:
+    secret = _secret(handed) if handed and handed.exists() else None
+    if secret not in {None, HANDED_NOTHING}:
+        return secret
+    if file:
+        return _secret(case.asked.paths.under(file))
+    if secret is None:
         return None
+    hint = "name it as mail.password_file, then run ds01ctl units install"
+    raise Ds01Error("systemd found no file with the mail server's password", hint)
+
+
+def _secret(path: Path) -> str:
     try:
-        if path is handed and _secret(path) == HANDED_NOTHING:
-            # systemd did not find the file either; the error is to name it
-            path = case.asked.paths.under(file or "/mail-password")
-        return _secret(path)
+        return path.read_text(encoding="utf-8")[:_SECRET_MAX].rstrip("\r\n")
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "not text"
         hint = "mail.password_file must name a file that root may read"
         raise Ds01Error(f"{path}: {why}", hint) from None
-
-
-def _secret(path: Path) -> str:
-    return path.read_text(encoding="utf-8")[:_SECRET_MAX].rstrip("\r\n")

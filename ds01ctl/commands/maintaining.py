@@ -126,6 +126,8 @@ def maintain(asked: Asked) -> Result:
     """
     began = time.monotonic()
     with job_lock(asked.paths, JOB):
+        # first of all: it may be what fills the disk
+        storecare.sweep(asked.backup)
         if _exists(asked.store):
             _refuse_broken(asked)
         with State.open_for_recording(asked.paths) as state:

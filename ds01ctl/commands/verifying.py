@@ -82,7 +82,8 @@ def problems(
 
     units = _units(files)
     schedules = schedule_checks.schedules(units, jobs)
-    checked = unit_checks.check(_with_drop_ins(units, paths))
+    whole = _with_drop_ins(units, paths)
+    checked = unit_checks.check(whole)
     asked = calendar.read([one.expression for one in schedules], now or utcnow())
     beside = [_beside(file, paths) for file in files if _folder(file) in _FOLDERS]
     found = [
@@ -90,6 +91,7 @@ def problems(
         *unit_rules.problems(units, _services(jobs), unit_checks.units_there(paths)),
         *_too_exposed(checked, units, jobs),
         *program_checks.check(unit_checks.commands(units), paths),
+        *_unreached(whole, files, jobs, paths),
         *(problem for told, _ in beside for problem in told),
     ]
     gaps = (*checked.gaps, *asked.gaps, *(gap for _, told in beside for gap in told))
@@ -163,6 +165,16 @@ def _too_exposed(checked: Checked, units: Sequence[UnitFile], jobs: Sequence[Job
         for name, figure in checked.exposures.items()
         if name in most and figure > most[name]
     ]
+
+
+def _unreached(
+    units: Sequence[UnitFile], files: Sequence[HostFile], jobs: Sequence[Job], paths: Paths
+) -> list[Problem]:
+    from ds01ctl.commands import reaching
+
+    # of an image that is being made, the owners are those of its maker
+    is_image = paths.root != Path("/")
+    return [] if is_image else reaching.problems(units, _services(jobs), files, paths)
 
 
 def _most(jobs: Sequence[Job]) -> dict[str, float]:

@@ -37,6 +37,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "cpu_quota": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$|^infinity$"},
     "text": {"type": ["string", "number"]},
     "path": {"type": "string", "pattern": "^/"},
+    "plain_path": {"type": "string", "pattern": r"""^/[^"'\\$]+$"""},
+    "log_path": {"type": "string", "pattern": r"""^/[^"'\\$\s*?\[\]{}]+$"""},
     "texts": _TEXTS,
     "logins": _TEXTS,
     "paths": {"type": "array", "items": {"type": "string", "pattern": "^/"}},

@@ -20,6 +20,9 @@ EXPECTED = {
     "cpu_quota": "a percentage such as 400%, which is four cores",
     "text": "a word",
     "path": "an absolute path",
+    "plain_path": "an absolute path without .., //, quotes, backslashes and $",
+    "log_path": "the absolute path of a file, not in / itself, without .., //, spaces, quotes and"
+    " any of \\ $ * ? [ ] { }",
     "texts": "a list of words",
     "logins": "a list of logins",
     "paths": "a list of absolute paths",
@@ -46,7 +49,22 @@ _CALENDAR = re.compile(
     r"|(?=.*[\d*])[a-z0-9*/,.:~+_ -]{1,200}",
     re.ASCII | re.IGNORECASE,
 )
+_UNIT_SIGNS = "\"'\\$"
+_GLOB_SIGNS = " *?[]{}"
 _ADDRESS = re.compile(r"(?!-)[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
+
+
+def is_plain_path(text: str) -> bool:
+    """Tell a path that means in a unit what it says, spaces included; not the root itself."""
+    names = text.rstrip("/").split("/")[1:]
+    is_whole = text.startswith("/") and names and not {"", ".", ".."} & set(names)
+    return bool(is_whole) and text == text.strip() and not set(text) & set(_UNIT_SIGNS)
+
+
+def is_log_path(text: str) -> bool:
+    """Tell a file in a folder whose path means itself to logrotate and tmpfiles.d too."""
+    is_file = text.count("/") > 1 and not text.endswith("/")
+    return is_plain_path(text) and is_file and not set(text) & set(_GLOB_SIGNS)
 
 
 def is_schedule(text: str) -> bool:

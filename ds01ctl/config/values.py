@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ds01ctl.config.forms import EXPECTED, ITEM, is_address, is_schedule
+from ds01ctl.config.forms import (
+    EXPECTED,
+    ITEM,
+    is_address,
+    is_log_path,
+    is_plain_path,
+    is_schedule,
+)
 from ds01ctl.config.nearest import did_you_mean
 from ds01ctl.config.nodes import is_null, is_plain, line_of, shown
 from ds01ctl.core.policy import canonical
@@ -181,6 +188,16 @@ def _path(key: Key, node: Node) -> str:
     return text
 
 
+def _path_that(is_right: Callable[[str], bool]) -> Callable[[Key, Node], str]:
+    def read(key: Key, node: Node) -> str:
+        text = _path(key, node)
+        if not is_right(text):
+            raise ValueError
+        return text
+
+    return read
+
+
 def _host(key: Key, node: Node) -> str:
     text = _word(key, node)
     if not re.fullmatch(r"unix:///\S+|(tcp|http|https|ssh)://\S+", text):
@@ -258,6 +275,8 @@ READERS: dict[str, Callable[[Key, Node], Any]] = {
     "cpu_quota": _cpu_quota,
     "text": _word,
     "path": _path,
+    "plain_path": _path_that(is_plain_path),
+    "log_path": _path_that(is_log_path),
     "choice": _choice,
     "texts": _list_of(_word),
     "logins": _list_of(login),

@@ -171,12 +171,12 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
     "metrics": (
         Key(
             "textfile_dir",
-            "path",
+            "plain_path",
             "The textfile folder of the node exporter.",
             "/var/lib/prometheus/node-exporter",
         ),
     ),
-    "events": (Key("path", "path", "The event log.", "/var/log/ds01/events.jsonl"),),
+    "events": (Key("path", "log_path", "The event log.", "/var/log/ds01/events.jsonl"),),
     "jobs": (),
     **{
         f"jobs.{job.name}": (
@@ -211,7 +211,7 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
         Key("user", "text", "The login at the mail server.", null="no log-in"),
         Key(
             "password_file",
-            "path",
+            "plain_path",
             "The file with its password, readable by root alone; systemd hands it to the service.",
             null="no password",
         ),

@@ -45,9 +45,9 @@ def logrotate(site: Site) -> str:
     # two patterns that match one file are an error: logrotate leaves out the second, and all of it
     if folder != LOGS or not name.endswith((".log", ".jsonl")):
         patterns.append(site.events_path)
-    told = " ".join(_quoted(pattern) for pattern in patterns)
+    # unquoted: the policy refuses a log whose name would need it
     return f"""\
-{told} {{
+{" ".join(patterns)} {{
     su root root
     weekly
     maxsize 100M
@@ -66,10 +66,6 @@ def logrotate(site: Site) -> str:
     nocopytruncate
 }}
 """
-
-
-def _quoted(path: str) -> str:
-    return f'"{path}"' if any(sign.isspace() for sign in path) else path
 
 
 def journald() -> str:

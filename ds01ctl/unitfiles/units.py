@@ -140,11 +140,8 @@ def target() -> str:
 
 def starter() -> str:
     """Render the service that starts the target at boot, and why it is not simply wanted."""
-    head = [
-        Line("Description", "Start the timers of ds01ctl at boot"),
-        Line("Wants", "docker.service"),
-        Line("After", "docker.service"),
-    ]
+    # nothing of Docker's: an engine that hangs at boot would hold up every timer
+    head = [Line("Description", "Start the timers of ds01ctl at boot")]
     run = [
         Line("Type", "oneshot"),
         Line("ExecStart", f"/usr/bin/systemctl --no-block start {TARGET}"),

@@ -327,6 +327,28 @@ def test_the_file_with_the_password_cannot_be_read(host, systemd, server):
     assert server.mails == []
 
 
+@pytest.mark.parametrize(
+    ("named", "status", "said"),
+    [
+        ({}, 3, "systemd found no file with the mail server's password"),
+        ({"password_file": "/etc/ds01/gone"}, 3, "etc/ds01/gone: No such file"),
+        ({"password_file": "/etc/ds01/late"}, 0, None),
+    ],
+)
+def test_systemd_did_not_find_the_password(host, systemd, server, tmp_path, named, status, said):
+    """It hands over a word instead, so that the event is written all the same."""
+    from ds01ctl.unitfiles.units import HANDED_NOTHING
+
+    (tmp_path / "mail-password").write_text(HANDED_NOTHING)
+    host.env["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    policy_of(host, server, user="ds01", **named)
+    (host.root / "etc/ds01/late").write_text("s3cret")
+    document = failed(host, status=status)
+    assert outcomes(document)["write-event"] == "done"
+    assert (said or "") in (document["actions"][1]["error"] or "")
+    assert (len(server.mails), len(host.events())) == (not said, 1)
+
+
 def test_a_password_never_crosses_the_network_in_the_clear(host, systemd, server):
     policy_of(host, server, user="ds01", host="mail.uni.example")
     document = failed(host, status=3)

@@ -70,6 +70,17 @@ def test_a_store_and_its_copy(host):
     assert looked["backup"]["size_bytes"] == backup_of(host).stat().st_size
 
 
+def test_what_a_killed_copy_left_is_swept(host):
+    folder = host.state_path.parent
+    left = [f".ds01ctl.db.backup.{n}.part{end}" for n in (1, 4711) for end in ("", "-journal")]
+    kept = [".ds01ctl.db.backup.x.part", "ds01ctl.db.backup.1.part", ".ds01ctl.db.backup.1.parts"]
+    for name in (*left, *kept):
+        (folder / name).write_text("half")
+    assert done(host.json(*MAINTAIN)) == {"copy": "done"}
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"ds01ctl.db", "ds01ctl.db.backup", *kept}
+
+
 def test_the_copy_has_what_only_the_log_has(host):
     host.run(*MAINTAIN)
     with closing(sqlite3.connect(host.state_path)) as other:

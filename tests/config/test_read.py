@@ -184,7 +184,7 @@ WRONG = [
     ("detect: {scans: 0}", [(1, "detect.scans", "above 0")]),
     ("nvml: {timeout_s: 0}", [(1, "nvml.timeout_s", "above 0")]),
     ("docker: {hosts: [/run/docker.sock]}", [(1, "docker.hosts", "unix:///")]),
-    ("events: {path: log}", [(1, "events.path", "an absolute path")]),
+    ("events: {path: log}", [(1, "events.path", "the absolute path of a file")]),
     ("require: [nvmll]", [(1, "require", "'nvmll' is not known; did you mean nvml?")]),
     ("a: &a\n  <<: *a\n", [(1, "a", "unknown key")]),
     ("defaults: &a\n  <<: *a\n", [(1, "defaults", "expected maps to merge")]),

@@ -46,10 +46,14 @@ class Machine:
         try:
             self._ssh.open(BOOT_S)
             # a resumed guest thinks that it is still the moment at which it was saved
-            self.run(f"date --utc --set=@{time.time():.3f}")
+            self.set_clock()
             self.run("systemctl is-system-running --wait", timeout_s=BOOT_S)
         except (TimeoutError, subprocess.TimeoutExpired) as error:
             raise RuntimeError(f"{error}; the console says:\n{self.console[-3000:]}") from error
+
+    def set_clock(self) -> None:
+        """Set the guest's clock by this machine's."""
+        self.run(f"date --utc --set=@{time.time():.3f}")
 
     @property
     def console(self) -> str:

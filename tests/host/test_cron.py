@@ -136,6 +136,8 @@ def world(machine: Machine, ds01ctl: str) -> Iterator[Host]:
         " /etc/ds01 /var/lib/ds01 /var/log/ds01 /run/ds01 /var/cache/ds01"
     )
     host.clean()
+    # minutes were skipped
+    machine.set_clock()
 
 
 @pytest.fixture(scope="module")

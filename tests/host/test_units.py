@@ -40,6 +40,11 @@ def reloads(host: Host) -> str:
     return host.run("journalctl -b _PID=1 --no-pager | grep -i reloading").out
 
 
+def remembered(host: Host, ds01ctl: str) -> dict[str, Any]:
+    """Ask what is in the state store."""
+    return dict(json.loads(host.ok(f"{ds01ctl} state check --json"))["data"])
+
+
 def properties(host: Host, unit: str, *names: str) -> dict[str, str]:
     """Ask systemd about a unit."""
     said = host.ok(f"systemctl show -p {','.join(names)} {unit}")
@@ -93,8 +98,12 @@ def test_life_of_an_installation(clean: Host, ds01ctl: str) -> None:
     assert stale_units(host) == []
     assert reloads(host) == no_reload
     container.remove()
+    store = "stat -c '%i %W' /var/lib/ds01/ds01ctl.db"
+    made = wait_for("a run", lambda: host.run(store).out, at_most_s=60)
 
     host.reboot()
+    assert host.ok(store) == made
+    assert "detect" in remembered(host, ds01ctl)["last_success"]
     # what a lasting target wants would keep its old definition from here on
     container = host.hook_granted_container()
     no_reload = reloads(host)
