@@ -56,7 +56,12 @@ def test_upgrade_keeps_what_is_remembered(
         host.ok(f"{older} units install", timeout_s=120)
         assert host.ok(f"{older} --version").strip() == "ds01ctl 0.0.1"
         assert "ds01-tidy.timer" in host.ok("systemctl list-timers --no-pager")
-        told = wait_for("an event", lambda: events(host), at_most_s=180)
+        # from then on the findings are known, and keep the time at which they were first seen
+        known = "detection.unmanaged_container"
+        wait_for(
+            known, lambda: [e for e in events(host) if e["event_type"] == known], at_most_s=180
+        )
+        told = events(host)
         found = json.loads(host.ok(f"{older} detect unmanaged --json"))["findings"]
         new = install_wheel(machine, wheel)
         host.ok(f"{new} units install", timeout_s=180)
