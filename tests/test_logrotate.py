@@ -124,7 +124,8 @@ def test_ten_rotations_under_writers_lose_nothing(rotation: Rotation, tmp_path: 
     with writers(rotation.log, tmp_path) as notes:
         for _ in range(ROTATIONS):
             until_next_second()
-            rotation.force()
+            # a writer may be quicker to make the new file: logrotate complains, and keeps both
+            rotation.force(may_fail=True)
     wanted = sum(int(note.read_text()) for note in notes)
     found = rotation.lines()
     assert wanted >= LINES_MIN
