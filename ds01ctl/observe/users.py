@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Gap
 from ds01ctl.observe.child import Child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ds01ctl.observe.child import Answer, Reporter
+    from ds01ctl.observe.ledger import Ledger
 
 _DEEPEST_HOME = 3
 """Folders below a home directory such as /home/students/2026/alice."""
 
 
+_NSSWITCH = Path("/etc/nsswitch.conf")
+_KINDS = ("user", "uid", "owner", "local", "gone", "trust", "group", "home", "problem", "silent")
+"""What the child tells of."""
+
+
 class UsersReading(NamedTuple):
-    """What the name service and the homes told; what has no entry is absent."""
+    """What the account files, the name service and the homes told; what has no entry is absent."""
 
     users: dict[int, str]
     """Login by uid."""
@@ -32,6 +39,26 @@ class UsersReading(NamedTuple):
     path_owners: dict[str, int]
     """Uid that owns the home above a path."""
     gaps: tuple[Gap, ...]
+    gone: frozenset[int | str] = frozenset()
+    """Uids and logins that were asked for and are nobody's: see read()."""
+    groups: Mapping[str, frozenset[str]] = MappingProxyType({})
+    """Logins by group; one that is nowhere has none, one that was not answered no entry."""
+    home_uids: frozenset[int] = frozenset()
+    """Owners of the folders directly below the home directories; never root."""
+    local: frozenset[str] = frozenset()
+    """Logins of people in the local account file."""
+
+
+class _Asked(NamedTuple):
+    uids: list[int]
+    logins: list[str]
+    paths: list[str]
+    home_dirs: list[str]
+    passwd: Path | None
+    group: Path | None
+    groups: list[str]
+    owners_of_homes: bool
+    nsswitch: Path
 
 
 def read(
@@ -41,59 +68,133 @@ def read(
     *,
     deadline_s: float,
     home_dirs: Iterable[str],
+    passwd: Path | None = None,
+    group: Path | None = None,
+    groups: Iterable[str] = (),
+    owners_of_homes: bool = False,
+    nsswitch: Path | None = None,
 ) -> UsersReading:
     """Look up uids, logins and the owners of the homes that paths lie in.
 
     Past the deadline what was found by then is kept, and a gap names the look-up that hung.
+
+    passwd is the local account file, read first and once: the name service would read it for each
+    look-up. Its people (uid 1000 and up) are told even if nobody asked. Only with it is anybody
+    ``gone``: whom the name service knows not, with no error, while nsswitch.conf has no directory
+    for passwd, or the directory answered for somebody else in this run. A directory's stale cache
+    may answer so too: destroy nothing on the strength of one reading.
+
+    groups are those whose members are wanted, also by their primary group as far as that was read
+    or looked up. A directory that is down and reports no error makes its groups look empty.
     """
-    numbers, names, paths = sorted(set(uids)), sorted(set(logins)), sorted(set(home_paths))
-    homes = tuple(PurePosixPath(home) for home in home_dirs)
-    if not numbers and not names and not paths:
+    asked = _Asked(
+        sorted(set(uids)),
+        sorted(set(logins)),
+        sorted(set(home_paths)),
+        list(home_dirs),
+        passwd,
+        group,
+        sorted(set(groups)),
+        owners_of_homes,
+        nsswitch or _NSSWITCH,
+    )
+    if not (asked.uids or asked.logins or asked.paths or passwd or asked.groups or owners_of_homes):
         return UsersReading({}, {}, {}, ())
-
-    def look_up(reporter: Reporter) -> None:
-        _look_up_users(numbers, reporter)
-        _look_up_logins(names, reporter)
-        _look_up_owners(paths, homes, reporter)
-
-    return _reading(Child(look_up, lifetime_s=deadline_s + 1).collect(deadline_s), deadline_s)
+    child = Child(lambda reporter: _look_up(asked, reporter), lifetime_s=deadline_s + 1)
+    return _reading(child.collect(deadline_s))
 
 
-def _reading(answer: Answer, deadline_s: float) -> UsersReading:
-    found: dict[str, dict[Any, Any]] = {"user": {}, "uid": {}, "owner": {}}
+def _reading(answer: Answer) -> UsersReading:
+    found: dict[str, dict[Any, Any]] = {kind: {} for kind in _KINDS}
     for kind, key, value in answer.values:
         found[kind][key] = value
-    gaps: tuple[Gap, ...] = ()
+    local_uids = found["local"].get("uids", {})
+    return UsersReading(
+        found["local"].get("users", {}) | found["user"],
+        local_uids | found["uid"],
+        found["owner"],
+        tuple(_gaps(found["problem"], found["silent"], answer)),
+        frozenset(found["gone"] if found["trust"] else ()),
+        found["group"],
+        frozenset(found["home"]),
+        frozenset(local_uids),
+    )
+
+
+def _gaps(problems: Mapping[str, Any], silent: Mapping[str, str], answer: Answer) -> Iterator[Gap]:
+    for reason, kind in problems.items():
+        yield Gap("users", kind, reason)
+    if silent:
+        what, why = next(iter(silent.items()))
+        more = f"; nor for {len(silent) - 1} more" if len(silent) > 1 else ""
+        yield Gap("users", "failed", f"the name service gave no answer for {what}: {why}{more}")
     if not answer.finished:
-        reason = f"{answer.doing or 'look-ups'}: no answer in {deadline_s:g} s"
-        gaps = (Gap("users", "failed", f"{reason}; those after it were not made"),)
-    return UsersReading(found["user"], found["uid"], found["owner"], gaps)
+        reason = f"{answer.doing or 'look-ups'}: {answer.problem}"
+        yield Gap("users", "failed", f"{reason}; those after it were not made")
 
 
 # --- in the child -----------------------------------------------------------------------------
 
 
-def _look_up_users(uids: Iterable[int], reporter: Reporter) -> None:
+def _look_up(asked: _Asked, reporter: Reporter) -> None:
+    """Look everything up: first what is on this machine, and last what users can make up."""
+    ledger = None
+    uids = asked.uids
+    if asked.passwd is not None or asked.groups or asked.owners_of_homes:
+        from ds01ctl.observe.ledger import Ledger
+
+        ledger = Ledger(reporter)
+        if asked.passwd is not None:
+            ledger.read_local(asked.passwd, asked.nsswitch)
+        if asked.owners_of_homes:
+            uids = sorted(ledger.tell_homes(asked.home_dirs).union(uids))
+    _look_up_users(uids, ledger, reporter)
+    _look_up_logins(asked.logins, ledger, reporter)
+    if ledger and asked.groups:
+        ledger.look_up_groups(asked.groups, asked.group)
+    homes = tuple(PurePosixPath(home) for home in asked.home_dirs)
+    _look_up_owners(asked.paths, homes, reporter)
+
+
+def _look_up_users(uids: Iterable[int], ledger: Ledger | None, reporter: Reporter) -> None:
     import pwd
 
     for uid in uids:
+        if ledger and ledger.tell_uid(uid):
+            continue
         reporter.doing(f"look up the name of uid {uid}")
         try:
-            reporter.tell(("user", uid, _printable(pwd.getpwuid(uid).pw_name)))
-        except (KeyError, OverflowError):
+            entry = pwd.getpwuid(uid)
+        except OverflowError:
             continue
+        except KeyError:
+            if ledger:
+                ledger.missed("getpwuid_r", uid)
+            continue
+        reporter.tell(("user", uid, printable(entry.pw_name)))
+        if ledger:
+            ledger.note(entry)
 
 
-def _look_up_logins(logins: Iterable[str], reporter: Reporter) -> None:
+def _look_up_logins(logins: Iterable[str], ledger: Ledger | None, reporter: Reporter) -> None:
     import pwd
 
     for login in logins:
+        if ledger and ledger.tell_login(login):
+            continue
         reporter.doing(f"look up the uid of {login[:64]!r}")
         try:
-            reporter.tell(("uid", login, pwd.getpwnam(login).pw_uid))
-        except (KeyError, ValueError):
-            # ValueError: a label may have a zero byte or what no locale can write
+            entry = pwd.getpwnam(login)
+        except ValueError:
+            # a label may have a zero byte or what no locale can write
             continue
+        except KeyError:
+            if ledger:
+                ledger.missed("getpwnam_r", login)
+            continue
+        reporter.tell(("uid", login, entry.pw_uid))
+        if ledger:
+            ledger.note(entry)
 
 
 def _look_up_owners(
@@ -138,6 +239,6 @@ def _owner(folder: str) -> int:
     return info.st_uid
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """Replace the bytes that are no UTF-8: Python keeps them as half characters."""
     return name.encode("utf-8", "replace").decode("utf-8")
