@@ -64,7 +64,7 @@ JOBS: tuple[Job, ...] = (
         schedule="30s",
         timeout_s=25,
         exposure=2.0,
-        needs=("docker", "nvml", "processes", "metrics"),
+        needs=("docker", "nvml", "processes", "metrics", "cgroups"),
         capabilities=("SYS_PTRACE", "DAC_READ_SEARCH"),
     ),
     Job(

@@ -186,6 +186,7 @@ def host() -> Snapshot:
         ),
         processes(),
         device_holders={UUIDS[1]: (31002, 31004)},
+        units_loaded_at=ago(1000),
         engines=(Engine(ENGINE, answered=True, version="28.2.2"),),
         containers=containers(),
         users=PEOPLE,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.cgroup_path import classify
 from ds01ctl.core.findings import unexplained_bytes
+from ds01ctl.core.lost_access import suspects
 from ds01ctl.core.model import Gap, Gpu, GpuUse, Snapshot
 from ds01ctl.core.owner import logins_to_ask, paths_to_ask
 from ds01ctl.core.policy import Policy, builtin_policy
@@ -75,24 +76,14 @@ def gather(
     seen_before: Collection[str] = (),
 ) -> Gathered:
     """Look at the host once. Raises Ds01Error for a bad policy or a foreign PID namespace."""
-    from ds01ctl.observe import containers, engine_hosts, nvml, own_place, processes
+    from ds01ctl.observe import nvml, own_place, processes
 
     if problem := own_place.own_namespace_problem(paths):
         raise Ds01Error(problem, "run ds01ctl on the host itself, outside any container")
     with nvml.start() as child:
         loaded = load_policy(paths, explicit)
         policy = loaded.policy
-        hosts_setting = policy.setting("docker.hosts")
-        is_built_in = hosts_setting.origin is None or not hosts_setting.origin.file
-        listed = () if is_built_in else tuple(hosts_setting.value or ())
-        hosts = engine_hosts.engine_hosts(listed, os.environ, paths)
-        engines = containers.read(
-            hosts.hosts,
-            deadline_s=float(policy.value("docker.timeout_s")),
-            paths=paths,
-            known=known,
-            named_by_admin=hosts.named_by_admin,
-        )
+        engines = read_engines(policy, paths, known)
         gpu = nvml.collect(child, deadline_s=float(policy.value("nvml.timeout_s")), paths=paths)
     seen = processes.read({use.pid for use in gpu.uses}, paths=paths)
     late, late_gaps = _late_containers(seen, engines, policy, paths)
@@ -112,13 +103,32 @@ def gather(
         gaps=(*loaded.gaps, *gpu.gaps, *engines.gaps, *late_gaps, *seen.gaps),
     )
     snapshot = _with_holders(_without_dead(snapshot), policy, paths)
-    snapshot = _with_people(snapshot, policy, paths)
+    snapshot = _with_people(_with_reach(snapshot, paths), policy, paths)
     # that a user's own engine is gone is nothing to be missed
     missed = [name for name in seen_before if name != "docker" or snapshot.lacks("docker")]
     # nor that the admin took the policy away
     missed = [name for name in missed if name != "policy"]
     gaps = required(snapshot.gaps, policy, missed)
     return Gathered(snapshot._replace(gaps=gaps), loaded, engines.facts)
+
+
+def read_engines(
+    policy: Policy, paths: Paths, known: Mapping[str, KnownFacts]
+) -> ContainersReading:
+    """List the containers of every engine that the policy names, or that is there."""
+    from ds01ctl.observe import containers, engine_hosts
+
+    setting = policy.setting("docker.hosts")
+    is_built_in = setting.origin is None or not setting.origin.file
+    listed = () if is_built_in else tuple(setting.value or ())
+    hosts = engine_hosts.engine_hosts(listed, os.environ, paths)
+    return containers.read(
+        hosts.hosts,
+        deadline_s=float(policy.value("docker.timeout_s")),
+        paths=paths,
+        known=known,
+        named_by_admin=hosts.named_by_admin,
+    )
 
 
 def _late_containers(
@@ -193,6 +203,16 @@ def _with_holders(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
     )
 
 
+def _with_reach(snapshot: Snapshot, paths: Paths) -> Snapshot:
+    """Find which containers are refused their GPUs since systemd loaded its units; root only."""
+    from ds01ctl.observe import gpu_reach
+
+    if snapshot.euid != 0:
+        return snapshot
+    snapshot = snapshot._replace(units_loaded_at=gpu_reach.units_loaded_at(paths))
+    return snapshot._replace(gpu_denied=gpu_reach.denied(suspects(snapshot), paths))
+
+
 def _with_people(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
     """Name the uids, and find whose the folders are that containers mount."""
     from ds01ctl.observe import grants, users
@@ -205,7 +225,7 @@ def _with_people(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
         folders |= paths_to_ask(container, home_dirs)
     moved = {str(paths.under(folder)): folder for folder in folders}
     people = users.read(
-        _uids(snapshot),
+        uids_of(snapshot),
         logins,
         moved,
         deadline_s=float(policy.value("users.timeout_s")),
@@ -221,7 +241,8 @@ def _with_people(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
     )
 
 
-def _uids(snapshot: Snapshot) -> set[int]:
+def uids_of(snapshot: Snapshot) -> set[int]:
+    """Collect every uid that a snapshot has something to do with."""
     uids = {process.uid for process in snapshot.processes.values()}
     uids |= {p.loginuid for p in snapshot.processes.values() if p.loginuid is not None}
     for process in snapshot.processes.values():

@@ -12,6 +12,7 @@ from ds01ctl.commands import gathering
 from ds01ctl.commands.own_run import own_run
 from ds01ctl.core import detect, transitions
 from ds01ctl.core.findings import KINDS, blind_kinds
+from ds01ctl.core.lost_access import LOST, is_unanswered
 from ds01ctl.core.model import Gap
 from ds01ctl.errors import ExitCode
 from ds01ctl.lock import job_lock
@@ -215,6 +216,8 @@ def _remember(
 
 def _may_forget(key: transitions.Identity, snapshot: Snapshot) -> bool:
     """Forget a finding only where every source that it rests on answered."""
+    if key[0] == LOST and is_unanswered(key[3], snapshot):
+        return False
     silent = {f"engine:{engine.host}" for engine in snapshot.engines if not engine.answered}
     return not any(snapshot.lacks(name) or name in silent for name in _rests_on(key))
 

@@ -84,6 +84,7 @@ class _Mask:
             unreadable={pid: n.text(why) for pid, why in seen.unreadable.items()},
             dead=tuple(self._use(use) for use in seen.dead),
             device_holders={n.gpu(uuid): pids for uuid, pids in seen.device_holders.items()},
+            gpu_denied={n.id(c): tuple(map(n.path, d)) for c, d in seen.gpu_denied.items()},
             engines=tuple(self._of_engine(engine) for engine in seen.engines),
             containers=tuple(self._container(container) for container in seen.containers),
             users={n.uid(uid): n.login(login) for uid, login in seen.users.items()},

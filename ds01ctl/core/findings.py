@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.allocation import allocated_gpus, over_quota
 from ds01ctl.core.cgroup_path import is_below
+from ds01ctl.core.finding import about_gpu, about_workload
+from ds01ctl.core.lost_access import LOST, cannot_be_seen, of_lost_access
 from ds01ctl.core.plan import Finding
-from ds01ctl.core.subjects import gpu_name, identity, short, subject_of
+from ds01ctl.core.subjects import gpu_name, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,6 +27,7 @@ KINDS = (
     "over-gpu-quota",
     "outside-slice",
     "privileged-gpu-container",
+    LOST,
     "ghost-gpu-memory",
     "zombie-gpu-process",
     "unattributed",
@@ -34,7 +37,7 @@ KINDS = (
 """Every kind of finding, in the order of the documentation."""
 
 _OF_ENGINES = {"unmanaged-container", "outside-slice", "privileged-gpu-container"}
-_OF_BOTH = {"gpu-mismatch", "over-gpu-quota", "unattributed"}
+_OF_BOTH = {"gpu-mismatch", "over-gpu-quota", "unattributed", LOST}
 
 
 def blind_kinds(snapshot: Snapshot) -> frozenset[str]:
@@ -43,6 +46,8 @@ def blind_kinds(snapshot: Snapshot) -> frozenset[str]:
     no_engines = not any(engine.answered for engine in snapshot.engines)
     of_gpus = set(KINDS) - _OF_ENGINES
     blind = of_gpus if no_gpus else set()
+    if cannot_be_seen(snapshot):
+        blind = blind | {LOST}
     return frozenset(blind | (_OF_ENGINES | _OF_BOTH if no_engines else set()))
 
 
@@ -50,17 +55,21 @@ _QUIET = {"infrastructure", "system"}
 
 
 def of_workload(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
-    """Find what is wrong with one workload; infrastructure and the system's own are left alone."""
+    """Find what is wrong with one workload.
+
+    Infrastructure and the system's own are left alone, but where they are ill themselves.
+    """
     for process in workload.processes:
         if process.state in {"Z", "X"}:
             yield _zombie(process, workload, snapshot)
+    yield from of_lost_access(workload, snapshot)
     if workload.verdict in _QUIET:
         return
     if workload.verdict == "unmanaged":
         yield _unmanaged(workload, snapshot)
     # where a gap is the reason, the gap tells
     if workload.uses and workload.owner.login is None and workload.verdict != "unknown":
-        yield _finding("unattributed", "warning", workload, snapshot, (workload.why,))
+        yield about_workload("unattributed", "warning", workload, snapshot, (workload.why,))
     if workload.container:
         yield from _of_container(workload, snapshot, policy)
 
@@ -69,7 +78,7 @@ def _unmanaged(workload: Workload, snapshot: Snapshot) -> Finding:
     kind = "host-gpu-process" if workload.kind == "host-process" else "unmanaged-container"
     severity: Severity = "warning" if workload.has_gpu else "info"
     evidence = (workload.why, *workload.evidence, *_gpu_evidence(workload, snapshot))
-    return _finding(kind, severity, workload, snapshot, evidence)
+    return about_workload(kind, severity, workload, snapshot, evidence)
 
 
 def _gpu_evidence(workload: Workload, snapshot: Snapshot) -> Iterator[str]:
@@ -87,7 +96,7 @@ def _of_container(workload: Workload, snapshot: Snapshot, policy: Policy) -> Ite
         return
     if container.config and container.config.privileged and container.is_live and snapshot.gpus:
         text = "privileged: every GPU and every device node of the host is open to it"
-        yield _finding("privileged-gpu-container", "warning", workload, snapshot, (text,))
+        yield about_workload("privileged-gpu-container", "warning", workload, snapshot, (text,))
     yield from _mismatch(workload, snapshot)
     yield from _outside(workload, snapshot, policy)
 
@@ -104,7 +113,7 @@ def _outside(workload: Workload, snapshot: Snapshot, policy: Policy) -> Iterator
     text = f"its real cgroup is {short(container.cgroup)}, not below {slice_name}"
     bound = f"the limits of {workload.owner.login or 'its owner'} do not bind it"
     severity: Severity = "warning" if workload.has_gpu else "info"
-    yield _finding("outside-slice", severity, workload, snapshot, (text, bound))
+    yield about_workload("outside-slice", severity, workload, snapshot, (text, bound))
 
 
 def _mismatch(workload: Workload, snapshot: Snapshot) -> Iterator[Finding]:
@@ -117,7 +126,7 @@ def _mismatch(workload: Workload, snapshot: Snapshot) -> Iterator[Finding]:
     if strange:
         names = ", ".join(sorted({gpu_name(use, snapshot) for use in strange}))
         evidence = (f"uses {names}, was given {_names(given, snapshot)} ({source})",)
-        yield _finding("gpu-mismatch", "warning", workload, snapshot, evidence)
+        yield about_workload("gpu-mismatch", "warning", workload, snapshot, evidence)
 
 
 def _is_given(use: GpuUse, given: frozenset[str], snapshot: Snapshot) -> bool:
@@ -137,7 +146,9 @@ def _names(uuids: frozenset[str], snapshot: Snapshot) -> str:
 def _zombie(process: Process, workload: Workload, snapshot: Snapshot) -> Finding:
     text = f"pid {process.pid} is dead (state {process.state}) but its GPU memory is not free"
     cure = f"its parent, pid {process.ppid}, has not reaped it"
-    return _finding("zombie-gpu-process", "warning", workload, snapshot, (text, cure), process)
+    return about_workload(
+        "zombie-gpu-process", "warning", workload, snapshot, (text, cure), process
+    )
 
 
 def of_owners(
@@ -164,10 +175,10 @@ def of_gpus(snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
     for gpu in snapshot.gpus:
         if gpu.health not in {"ok", "unknown"}:
             evidence = (f"GPU {gpu.index} {gpu.health}: {gpu.error or 'no reason given'}",)
-            yield _gpu_finding("gpu-unhealthy", "critical", gpu, evidence)
+            yield about_gpu("gpu-unhealthy", "critical", gpu, evidence)
         elif gpu.health == "ok" and gpu.mig_mode and not gpu.mig_devices:
             text = f"GPU {gpu.index} has MIG on and no instance: no CUDA program can use it"
-            yield _gpu_finding("mig-without-instances", "warning", gpu, (text,))
+            yield about_gpu("mig-without-instances", "warning", gpu, (text,))
         yield from _ghost(gpu, snapshot, policy)
         yield from _dead(gpu, snapshot)
 
@@ -195,7 +206,7 @@ def _ghost(gpu: Gpu, snapshot: Snapshot, policy: Policy) -> Iterator[Finding]:
     else:
         evidence.append("nobody has its device node open: the driver holds it; reset the GPU")
     extra: dict[str, Any] = {"unexplained_bytes": missing, "holders": list(holders or ())}
-    yield _gpu_finding("ghost-gpu-memory", "warning", gpu, evidence, extra)
+    yield about_gpu("ghost-gpu-memory", "warning", gpu, evidence, extra)
 
 
 def unexplained_bytes(gpu: Gpu, snapshot: Snapshot) -> int | None:
@@ -225,7 +236,7 @@ def _dead(gpu: Gpu, snapshot: Snapshot) -> Iterator[Finding]:
                 "unexplained_bytes": use.memory_bytes,
                 "holders": [],
             }
-            yield _gpu_finding("ghost-gpu-memory", "warning", gpu, [text], extra, str(use.pid))
+            yield about_gpu("ghost-gpu-memory", "warning", gpu, [text], extra, str(use.pid))
 
 
 def _who(pid: int, snapshot: Snapshot) -> str:
@@ -233,49 +244,3 @@ def _who(pid: int, snapshot: Snapshot) -> str:
     if process is None:
         return ""
     return f" ({process.comm}, {snapshot.users.get(process.uid, process.uid)})"
-
-
-# --- building a finding -------------------------------------------------------------------------
-
-
-def _gpu_finding(
-    kind: str,
-    severity: Severity,
-    gpu: Gpu,
-    evidence: Sequence[str],
-    extra: dict[str, Any] | None = None,
-    *more_key: str,
-) -> Finding:
-    subject = {"type": "gpu", "index": gpu.index, "uuid": gpu.uuid, "name": gpu.name}
-    return Finding(
-        kind,
-        severity,
-        None,
-        {**subject, **(extra or {})},
-        tuple(evidence),
-        (kind, gpu.uuid, *more_key),
-    )
-
-
-def _finding(
-    kind: str,
-    severity: Severity,
-    workload: Workload,
-    snapshot: Snapshot,
-    evidence: Sequence[str],
-    process: Process | None = None,
-) -> Finding:
-    owner = f"owner by {workload.owner.rule} ({workload.owner.confidence})"
-    named = (
-        f"{owner}: {text}" if not index else text
-        for index, text in enumerate(workload.owner.evidence)
-    )
-    return Finding(
-        kind,
-        severity,
-        workload.owner.login,
-        subject_of(workload, snapshot, process),
-        (*evidence, *named),
-        (kind, *identity(workload, snapshot, process)),
-        since=process.started_at if process else workload.since,
-    )

@@ -238,6 +238,15 @@ class Snapshot(NamedTuple):
     """Uses by pids that do not exist although NVML, asked again, still lists them."""
     device_holders: Mapping[str, tuple[int, ...]] = {}
     """By GPU uuid: pids with its device node open; looked up for ghost memory only, as root."""
+    units_loaded_at: datetime | None = None
+    """When systemd last loaded its units, at boot or by a daemon-reload; None: not known, or not
+    root, or no control groups v2."""
+    gpu_denied: Mapping[str, tuple[str, ...]] = {}
+    """By container id: nodes of its GPUs, such as /dev/nvidia0, that a program in it may not open.
+
+    Empty where it may open all. Asked for those that run since before units_loaded_at; no entry
+    is unknown.
+    """
     engines: tuple[Engine, ...] = ()
     containers: tuple[Container, ...] = ()
     users: Mapping[int, str] = {}

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from ds01ctl.unitfiles.directives import Line, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ds01ctl.jobs import Job
 
-NEEDS = ("docker", "nvml", "processes", "metrics", "mail")
-"""What a job may have to reach; `docker` is a socket, which needs nothing opened."""
+NEEDS = ("docker", "nvml", "processes", "metrics", "mail", "cgroups")
+"""What a job may have to reach; `docker` is a socket, which needs nothing opened.
+`cgroups`: to write into control groups, be it only to look on from within one."""
 
 WHY = {
     "SYS_PTRACE": "/proc/PID/exe, cwd and environ of other users' processes",
@@ -46,18 +49,24 @@ _ALWAYS = (
     Line("SystemCallFilter", "~@privileged @resources"),
     Line("SystemCallErrorNumber", "EPERM"),
 )
+_CGROUPS = Line("ProtectControlGroups", "no", "it goes into control groups, or sets their limits")
 
 
 def hardening(job: Job, *extra_writes: str) -> list[Line]:
     """List the directives that bound one job's service; extra_writes: folders of the policy."""
     return [
-        *_ALWAYS,
+        *_always(job),
         *_writes(job, extra_writes),
         *_capabilities(job),
         *_devices(job),
         *_processes(job),
         *_network(job),
     ]
+
+
+def _always(job: Job) -> Iterator[Line]:
+    for line in _ALWAYS:
+        yield _CGROUPS if line.key == _CGROUPS.key and "cgroups" in job.needs else line
 
 
 def _writes(job: Job, extra: tuple[str, ...]) -> list[Line]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Undo = Callable[[Callable[[], object]], object]
 
 _LIBRARY = "/usr/local/lib/libnvidia-ml.so.1"
-_SCENARIO = "/etc/fake-nvml.scenario"
+SCENARIO = "/etc/fake-nvml.scenario"
 POWERCAP = "/sys/class/powercap"
 _MAKE = {
     "xfs": "mkfs.xfs -q -f",
@@ -30,9 +30,9 @@ def set_gpus(machine: Machine, nvml: NvmlDouble, undo: Undo) -> None:
     """
     env = nvml.env()
     machine.put(Path(env["LD_LIBRARY_PATH"]) / "libnvidia-ml.so.1", _LIBRARY)
-    machine.put(Path(env["FAKE_NVML_SCENARIO"]).read_text(), _SCENARIO)
-    machine.ok(f"ldconfig; systemctl set-environment FAKE_NVML_SCENARIO={_SCENARIO}")
-    undo(lambda: machine.run(f"rm -f {_LIBRARY} {_SCENARIO}; ldconfig"))
+    machine.put(Path(env["FAKE_NVML_SCENARIO"]).read_text(), SCENARIO)
+    machine.ok(f"ldconfig; systemctl set-environment FAKE_NVML_SCENARIO={SCENARIO}")
+    undo(lambda: machine.run(f"rm -f {_LIBRARY} {SCENARIO}; ldconfig"))
     undo(lambda: machine.run("systemctl unset-environment FAKE_NVML_SCENARIO"))
 
 
