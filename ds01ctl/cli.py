@@ -25,13 +25,17 @@ from ds01ctl.report.text import clean  # noqa: E402
 # the public name of click's base class of usage errors, in every typer we allow
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
-COMMANDS = ("detect", "config", "snapshot", "events", "doctor", "units", "state")
+COMMANDS = (
+    "detect", "enforce", "explain", "config", "snapshot", "events", "doctor", "units", "state",
+)  # fmt: skip
 """The subcommands, each a module of ds01ctl.commands with an `app` or a `run`."""
 _EPILOG = """\b
 Examples:
   ds01ctl detect unmanaged                    what the platform did not start
   ds01ctl detect workloads --by gpu           who is on which GPU
   ds01ctl detect unmanaged --replay example   the same on an example host
+  ds01ctl enforce plan                        which limits are not as the policy says
+  ds01ctl explain alice                       everything about one user
   ds01ctl events --since 2h                   what happened
   ds01ctl config check                        whether the policy is right
 """
@@ -247,5 +251,7 @@ def _command_words(arguments: list[str]) -> list[str]:
     """Pick the names of commands out of the arguments."""
     words = [word for word in arguments if not word.startswith("-")]
     return (
-        words[:2] if words[:1] and words[0] in {"detect", "config", "units", "state"} else words[:1]
+        words[:2]
+        if words[:1] and words[0] in {"detect", "enforce", "config", "units", "state"}
+        else words[:1]
     )

@@ -68,6 +68,17 @@ JOBS: tuple[Job, ...] = (
         capabilities=("SYS_PTRACE", "DAC_READ_SEARCH"),
     ),
     Job(
+        name="enforce",
+        why="set the limits of the policy on everything that users run",
+        command=("enforce", "apply", "--yes"),
+        schedule="5min",
+        timeout_s=240,
+        exposure=2.5,
+        needs=("docker", "processes", "metrics", "cgroups"),
+        capabilities=("SYS_PTRACE", "DAC_READ_SEARCH"),
+        writes=(STATE, LOGS, "/etc/systemd/system", "/run/systemd/system.control"),
+    ),
+    Job(
         name="state",
         why="check the state store, drop what is past keeping, and copy it",
         command=("state", "maintain"),

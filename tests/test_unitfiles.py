@@ -223,8 +223,8 @@ def test_a_fault_in_the_set(name: str, old: str, new: str, kinds: set[str], tmp_
 
 @with_tools
 def test_two_jobs_with_one_lock_at_one_time(tmp_path: Path) -> None:
-    rows = tuple(job._replace(lock="one", schedule="*-*-* 05:10") for job in JOBS[1:])
-    site = DEFAULT._replace(jobs=(JOBS[0], *rows))
+    rows = tuple(job._replace(lock="one", schedule="*-*-* 05:10") for job in JOBS[-2:])
+    site = DEFAULT._replace(jobs=(*JOBS[:-2], *rows))
     (found,) = problems(render(site), host(tmp_path), site.jobs)
     assert (found.severity, found.kind) == ("warning", "overlap")
     assert "share the lock 'one'" in found.what

@@ -108,13 +108,20 @@ def explain(asked: Asked, user: str) -> Result:
         ],
         "files": list(policy.files),
         "group": _row(policy.group_of(user), None),
-        "limits": [
-            _explained(policy, user, name, key) for name, key in user_keys().items() if key.effect
-        ],
+        "limits": [_explained(policy, user, name, key) for name, key in _told(policy, user)],
         "exemptions": [_exemption(row, asked.now) for row in policy.exemptions_of(user)],
         "bare_metal_exempt": _origin(leave) if leave else None,
     }
     return asked.result("explain", data, gaps)
+
+
+def _told(policy: Policy, user: str) -> list[tuple[str, Key]]:
+    """List the limits to show: those of log-ins only where they are set apart from aggregate's."""
+    return [
+        (name, key)
+        for name, key in user_keys().items()
+        if key.effect and (not name.startswith("login.") or policy.candidates(user, name))
+    ]
 
 
 def _check_login(user: str) -> None:

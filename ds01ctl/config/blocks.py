@@ -9,7 +9,7 @@ from ds01ctl.config.nearest import did_you_mean, nearest
 from ds01ctl.config.nodes import Entry, entries
 from ds01ctl.config.values import WrongValueError, read_old_duration, read_value
 from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
-from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, POLICIES
+from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, LOGIN, POLICIES
 from ds01ctl.core.policy import Setting
 
 if TYPE_CHECKING:
@@ -64,11 +64,12 @@ def block_of(
 @cache
 def limits_blocks() -> dict[str, Block]:
     """Give the blocks of limits: defaults, group, override, container type."""
-    parts = {"aggregate": block_of(AGGREGATE), "policies": block_of(POLICIES)}
+    loose = {"aggregate": block_of(AGGREGATE), "policies": block_of(POLICIES)}
+    parts = {**loose, "login": block_of(LOGIN)}
     return {
         "defaults": block_of(LIMITS),
         "group": block_of(LIMITS, parts),
-        "override": block_of(LIMITS, parts, loose=parts),
+        "override": block_of(LIMITS, parts, loose=loose),
         "container type": block_of(CONTAINER_TYPE),
     }
 
@@ -159,7 +160,8 @@ def _read_entry(key: Key, rank: int, entry: Entry, place: Place) -> Setting | No
 def _read(key: Key, rank: int, entry: Entry, place: Place) -> Any:
     if rank == 2:
         return read_old_duration(key, entry.node)
-    if key.null and entry.node.id == "scalar" and entry.node.value == "unlimited":
+    may_be_unlimited = key.null and key.kind != "choice"
+    if may_be_unlimited and entry.node.id == "scalar" and entry.node.value == "unlimited":
         message = f"'unlimited' is read as null, which is {key.null}"
         place.source.warn(entry.line, join(place.shown, entry.name), message)
         return None

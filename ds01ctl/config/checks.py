@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ds01ctl.config.nodes import Entry
     from ds01ctl.config.side import Membership
     from ds01ctl.config.source import Findings, Source
-    from ds01ctl.core.policy import Layer, Policy
+    from ds01ctl.core.policy import Layer, Policy, Setting
 
 SIDE_NAMES = ("groups", "group-overrides.txt", "user-overrides.yaml", "lifecycle-exemptions.yaml")
 
@@ -95,20 +95,44 @@ def check_type(entry: Entry, source: Source) -> None:
 
 
 def check_policy(policy: Policy, source: Source, folder: Folder) -> None:
-    """Warn of a file that sets nothing, shared forms, and a soft limit above the hard one."""
+    """Warn of a file that sets nothing, shared forms, and limits that miss their purpose."""
     _check_that_something_is_set(policy, source)
     for form, logins in sorted(policy.forms.items()):
         if len(logins) > 1:
             message = f"all become {form!r} in slice names, so each is found as written only"
             source.warn(None, " and ".join(logins), message)
     for prefix, layer in _layers(policy):
-        high, most = layer.get("aggregate.memory_high"), layer.get("aggregate.memory_max")
-        if high and most and high.origin and _is_above(high.value, most.value):
-            file, key = source, f"{prefix}.{high.key}"
-            if high.origin.file != source.name:
-                file, key = folder.source(high.origin.file), key.removeprefix("user_overrides.")
-            message = f"{_shown(high.value)} is above memory_max {_shown(most.value)}"
-            file.warn(high.origin.line, key, message)
+        for section in ("aggregate", "login"):
+            for setting, message in (*_high(layer, section), *_pressure(policy, layer, section)):
+                _warn_in(setting, message, prefix, source, folder)
+
+
+def _high(layer: Layer, section: str) -> Iterator[tuple[Setting, str]]:
+    """Find a soft limit of memory above the hard one, which for log-ins may be aggregate's."""
+    high = layer.get(f"{section}.memory_high")
+    most = layer.get(f"{section}.memory_max") or layer.get("aggregate.memory_max")
+    if high and most and _is_above(high.value, most.value):
+        yield high, f"{_shown(high.value)} is above memory_max {_shown(most.value)}"
+
+
+def _pressure(policy: Policy, layer: Layer, section: str) -> Iterator[tuple[Setting, str]]:
+    """Find a limit of memory pressure in a group at which systemd-oomd is not to do anything."""
+    name = "managed_oom_memory_pressure"
+    limit = layer.get(f"{section}.{name}_limit")
+    action = layer.get(f"{section}.{name}") or layer.get(f"aggregate.{name}")
+    in_group = any(layer is group for group in policy.groups.values())
+    if in_group and limit and limit.value and (action is None or action.value != "kill"):
+        yield limit, f"has no effect without {name}: kill"
+
+
+def _warn_in(setting: Setting, message: str, prefix: str, source: Source, folder: Folder) -> None:
+    """Warn of a setting of a layer, in the file where it stands."""
+    if setting.origin is None:
+        return
+    file, key = source, f"{prefix}.{setting.key}"
+    if setting.origin.file != source.name:
+        file, key = folder.source(setting.origin.file), key.removeprefix("user_overrides.")
+    file.warn(setting.origin.line, key, message)
 
 
 def _check_that_something_is_set(policy: Policy, source: Source) -> None:

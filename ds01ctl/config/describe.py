@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.config.blocks import Block, host_block, limits_blocks
+from ds01ctl.config.schemas import SCHEMAS, TEXTS
 from ds01ctl.config.values import LISTS, expected
 from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
 from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, POLICIES
@@ -15,39 +16,6 @@ if TYPE_CHECKING:
 
     from ds01ctl.core.key import Key
 
-_SIZE = r"^\d+(\.\d+)?\s*([kmgtpeKMGTPE](i?[bB])?|[bB])?$"
-_NUMBER = {"type": "number", "minimum": 0}
-_TEXTS = {"type": "array", "items": {"type": ["string", "integer"]}}
-_SCHEMAS: dict[str, dict[str, Any]] = {
-    "bool": {"enum": [True, False, "yes", "no", "on", "off", "Yes", "No", "On", "Off"]},
-    "count": {"type": "integer", "minimum": 0},
-    "number": _NUMBER,
-    "fraction": {**_NUMBER, "maximum": 1},
-    "percent": {**_NUMBER, "maximum": 100},
-    "hours": _NUMBER,
-    "minutes": _NUMBER,
-    "seconds": _NUMBER,
-    "size": {"anyOf": [{"type": "string", "pattern": _SIZE}, {"type": "integer"}]},
-    "host_size": {
-        "anyOf": [
-            {"type": "string", "pattern": rf"{_SIZE}|^\d+(\.\d+)?\s*%$|^(infinity|max)$"},
-            {"type": "integer"},
-        ]
-    },
-    "cpu_quota": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$|^infinity$"},
-    "text": {"type": ["string", "number"]},
-    "path": {"type": "string", "pattern": "^/"},
-    "plain_path": {"type": "string", "pattern": r"""^/[^"'\\$]+$"""},
-    "log_path": {"type": "string", "pattern": r"""^/[^"'\\$\s*?\[\]{}]+$"""},
-    "texts": _TEXTS,
-    "logins": _TEXTS,
-    "paths": {"type": "array", "items": {"type": "string", "pattern": "^/"}},
-    "hosts": {"type": "array", "items": {"type": "string"}},
-    "schedule": {"type": "string"},
-    "address": {"type": "string", "pattern": "@"},
-    "addresses": _TEXTS,
-    "any": {},
-}
 _DURATION = {"type": ["string", "null"], "pattern": r"^(\d+(\.\d+)?\s*[dhms]\w*\s*)+$"}
 
 
@@ -56,7 +24,7 @@ def schema() -> dict[str, Any]:
     blocks = limits_blocks()
     top = _object(host_block())
     group = _object(blocks["group"])
-    group["properties"]["members"] = {**_TEXTS, "type": ["array", "null"]}
+    group["properties"]["members"] = {**TEXTS, "type": ["array", "null"]}
     top["properties"] |= {
         "defaults": _object(blocks["defaults"]),
         "groups": _map_of(group),
@@ -91,7 +59,7 @@ def _property(key: Key) -> dict[str, Any]:
         words: dict[str, Any] = {"enum": list(key.choices)}
         inner = {"type": "array", "items": words} if key.kind == "choices" else words
     else:
-        inner = dict(_SCHEMAS[key.kind])
+        inner = dict(SCHEMAS[key.kind])
     if key.positive and inner.get("minimum") == 0:
         inner["exclusiveMinimum"] = inner.pop("minimum")
     if key.null or key.kind in LISTS:
@@ -100,7 +68,7 @@ def _property(key: Key) -> dict[str, Any]:
 
 
 def _unlimited(key: Key) -> list[dict[str, Any]]:
-    return [{"const": "unlimited"}] if key.null else []
+    return [{"const": "unlimited"}] if key.null and key.kind != "choice" else []
 
 
 def example() -> str:
@@ -118,6 +86,7 @@ def example() -> str:
         *_example_lines(LIMITS[:1], "    "),
         "  #   aggregate:",
         *_example_lines(AGGREGATE, "      "),
+        "  #   login:  # the keys of aggregate but gpu_limit, for log-ins where they differ",
         "# Members of a group: one login per line in groups/NAME.members beside this file.",
         "",
         "container_types:",
@@ -166,6 +135,7 @@ def reference() -> str:
     parts = [_INTRODUCTION]
     parts += [_table("defaults, groups.NAME, user overrides", LIMITS)]
     parts += [_table("groups.NAME.aggregate, user overrides: aggregate", AGGREGATE)]
+    parts += [_LOGIN]
     parts += [_table("policies, groups.NAME.policies, user overrides: policies", POLICIES)]
     parts += [_table("container_types.NAME", CONTAINER_TYPE)]
     parts += [_table("top of the file", TOP)]
@@ -236,8 +206,9 @@ An unknown key is an error. A section that holds only comments is an empty one.
    in none of them, `default_group`. Of two groups the one that `group-overrides.txt` names holds,
    else the one that the policy defines first. `archived.members` is no group.
 2. A user's limit, key by key: `user-overrides.yaml`, then `user_overrides` in the policy,
-   then the group, then `defaults`. The keys of `aggregate` and `policies` are
-   merged one by one as well. `policies` goes on to the top of the file, then to the built-in value.
+   then the group, then `defaults`. The keys of `aggregate`, `login` and `policies` are
+   merged one by one as well. A key that none of these sets in `login` is as in `aggregate`.
+   `policies` goes on to the top of the file, then to the built-in value.
 3. An override never changes the group.
 4. A login is looked up as written, then in the form that slice names have (no domain, `_` for
    all but letters and digits). A form that two configured logins share is nobody's.
@@ -260,10 +231,12 @@ A row of `lifecycle-exemptions.yaml`:
 | `username` | login |
 | `category` | `research_grant` or `waiver` |
 | `exempt_from` | a list of `idle_timeout_h`, `max_runtime_h`, `gpu_hold_after_stop_h`, \
-`container_hold_after_stop_h`, `unmanaged-container`, `host-gpu-process` |
+`container_hold_after_stop_h`, `unmanaged-container`, `host-gpu-process`, `resource-limits` |
 | `reason`, `approved_by` | text |
 | `approved_on` | date |
 | `expires_on` | a date, a date and time, or `null` for ever |
+
+`resource-limits` is leave from everything that `enforce` limits.
 
 Dates may be quoted or not: `2026-06-30`, `2026-06-30T23:59:59Z`, `2026-06-30 12:00:00 +02:00`.
 A date alone lasts until the midnight at its end; it and a time without a zone are in the host's
@@ -272,6 +245,18 @@ own time zone. An expired row stays, for the record, and counts for nothing.
 ## Sizes and percentages
 
 Units of sizes are powers of 1024, in Docker's spelling (`32g`) or systemd's (`96G`).
+Units of rates (`/dev/nvme0n1 500M`) are powers of 1000, as systemd has them.
+"""
+_LOGIN = """\
+`aggregate` bounds each of a person's two homes: all containers together (`ds01-GROUP-USER.slice`),
+and all log-ins together (`user-UID.slice`). A quota of four cores is four for the one and four for
+the other.
+
+## groups.NAME.login, user overrides: login
+
+The keys of `aggregate` without `gpu_limit`, for log-ins (`user-UID.slice`) where they should differ
+from `aggregate`. A key that is set in `login` nowhere is as in `aggregate`; `null` in `login` is
+no limit for log-ins, whatever `aggregate` says.
 """
 
 

@@ -17,7 +17,13 @@ EXPECTED = {
     "seconds": "a number of seconds",
     "size": "a size with its unit, such as 32g",
     "host_size": "a size with its unit, such as 96G, or 80% of the host's memory",
-    "cpu_quota": "a percentage such as 400%, which is four cores",
+    "cpu_quota": "a percentage above 0% such as 400%, which is four cores",
+    "weight": "a whole number from 1 to 10000",
+    "cpu_list": "CPU numbers below 8192, in rising ranges, such as 0-15,32",
+    "swap_size": "a size with its unit, such as 8G, or 0 for no swap at all",
+    "device_rates": 'a list of "PATH RATE" such as [/dev/nvme0n1 500M], with a rate above 0; K, M,'
+    " G and T are powers of 1000",
+    "percentage": "a percentage above 0% and up to 100%, such as 60%, with two decimals at most",
     "text": "a word",
     "path": "an absolute path",
     "plain_path": "an absolute path without .., //, quotes, backslashes and $",
@@ -40,6 +46,8 @@ ITEM = {
     "paths": "an absolute path",
     "hosts": "an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375",
     "addresses": "a mail address",
+    "device_rates": "a path on the device, without spaces, quotes and any of % \\ $, and a rate"
+    " above 0, such as /dev/nvme0n1 500M; K, M, G and T are powers of 1000",
 }
 """What one entry of a list has to be."""
 

@@ -142,6 +142,13 @@ def is_plain(node: Node) -> bool:
     return not node.style
 
 
+def text_of(node: Node) -> str:
+    """Give a scalar's text. Raises ValueError for a list or a map."""
+    if node.id != "scalar":
+        raise ValueError
+    return str(node.value)
+
+
 def entries(node: Node, source: Source, key: str) -> list[Entry]:
     """List the entries of a map, merges included; null is an empty map.
 

@@ -14,7 +14,9 @@ from ds01ctl.config.forms import (
     is_schedule,
 )
 from ds01ctl.config.nearest import did_you_mean
-from ds01ctl.config.nodes import is_null, is_plain, line_of, shown
+from ds01ctl.config.nodes import is_null, is_plain, line_of, shown, text_of
+from ds01ctl.config.rates import MOST_OPERATIONS, cpu_list, device_rate
+from ds01ctl.config.scalars import NUMBER, count_from, read_bool, read_count, read_number, up_to
 from ds01ctl.core.policy import canonical
 from ds01ctl.core.quantity import parse_duration, parse_percent, parse_size
 
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from ds01ctl.config.nodes import Node
     from ds01ctl.core.key import Key
 
-_NUMBER = re.compile(r"[+-]?(\d[\d_]*(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_YES = {"true", "yes", "on"}
-_NO = {"false", "no", "off"}
 _HUNDRED_YEARS_S = 100 * 366 * 86400
 _SMALLEST_SIZE = 1 << 20
 UNIT_SECONDS = {"hours": 3600, "minutes": 60, "seconds": 1}
@@ -81,8 +80,8 @@ def read_old_duration(key: Key, node: Node) -> int | float | None:
     if is_null(node):
         value = _null(key)
         return value if value is None else float(value)
-    text = _text(node).strip()
-    if _NUMBER.fullmatch(text) and not (key.old.endswith("_seconds") and is_plain(node)):
+    text = text_of(node).strip()
+    if NUMBER.fullmatch(text) and not (key.old.endswith("_seconds") and is_plain(node)):
         meant = f"write {key.name}: {text} if it means {key.kind}"
         raise ValueError(f"{text} has no unit; {meant}")
     return _checked_duration(key, node, text)
@@ -90,7 +89,7 @@ def read_old_duration(key: Key, node: Node) -> int | float | None:
 
 def _checked_duration(key: Key, node: Node, text: str) -> int | float:
     try:
-        seconds = parse_duration(f"{text}s" if _NUMBER.fullmatch(text) else text)
+        seconds = parse_duration(f"{text}s" if NUMBER.fullmatch(text) else text)
     except ValueError:
         raise ValueError(f"{shown(node)}; expected a duration such as 24h or 90m") from None
     if seconds > _HUNDRED_YEARS_S or (key.positive and seconds == 0):
@@ -110,48 +109,8 @@ def _tidy(number: Fraction) -> int | float:
     return int(number) if number.denominator == 1 else float(number)
 
 
-def _text(node: Node) -> str:
-    if node.id != "scalar":
-        raise ValueError
-    return str(node.value)
-
-
-def _bool(_key: Key, node: Node) -> bool:
-    word = _text(node).lower()
-    if not is_plain(node) or word not in _YES | _NO:
-        raise ValueError
-    return word in _YES
-
-
-def _number(_key: Key, node: Node) -> int | float:
-    text = _text(node)
-    if not is_plain(node) or not _NUMBER.fullmatch(text) or len(text) > 30:
-        raise ValueError
-    number = float(text)
-    if not 0 <= number < 1e18:
-        raise ValueError
-    return int(text) if text.lstrip("+").replace("_", "").isdecimal() else number
-
-
-def _count(key: Key, node: Node) -> int:
-    number = _number(key, node)
-    if not isinstance(number, int):
-        raise ValueError  # noqa: TRY004 -- the file's type is wrong, not the program's
-    return number
-
-
-def _up_to(highest: float) -> Callable[[Key, Node], int | float]:
-    def read(key: Key, node: Node) -> int | float:
-        number = _number(key, node)
-        if number > highest:
-            raise ValueError
-        return number
-
-    return read
-
-
 def _size(_key: Key, node: Node) -> int | None:
-    text = _text(node)
+    text = text_of(node)
     size = parse_size(text) if text[:1].isdigit() else None
     if size is None:
         raise ValueError
@@ -161,21 +120,61 @@ def _size(_key: Key, node: Node) -> int | None:
 
 
 def _host_size(key: Key, node: Node) -> int | str | None:
-    text = _text(node).strip()
+    text = text_of(node).strip()
     if text.endswith("%"):
-        if parse_percent(text) > 100:
+        if not 0 < parse_percent(text) <= 100:
             raise ValueError
         return text
     return None if text.lower() in {"infinity", "max"} else _size(key, node)
 
 
+def _swap_size(key: Key, node: Node) -> int | None:
+    text = text_of(node).strip()
+    if text.lower() in {"infinity", "max"}:
+        return None
+    return 0 if re.fullmatch(r"0+[a-zA-Z]?", text) else _size(key, node)
+
+
 def _cpu_quota(_key: Key, node: Node) -> int | float | None:
-    text = _text(node).strip()
+    text = text_of(node).strip()
     return None if text.lower() == "infinity" else parse_percent(text)
 
 
+def _percentage(_key: Key, node: Node) -> int | float:
+    text = text_of(node).strip()
+    # systemd keeps two decimals; with more, a small share would become 0%
+    if not re.fullmatch(r"\d+(\.\d\d?)?\s*%", text) or not 0 < parse_percent(text) <= 100:
+        raise ValueError
+    return parse_percent(text)
+
+
+def _cpu_list(_key: Key, node: Node) -> str:
+    return cpu_list(text_of(node))
+
+
+def _device_rate(key: Key, node: Node) -> str:
+    path, rate = device_rate(text_of(node))
+    if key.unit == "operations a second" and rate > MOST_OPERATIONS:
+        raise ValueError
+    return f"{path} {rate}"
+
+
+def _device_rates(key: Key, node: Node) -> tuple[str, ...]:
+    """Read a list of rates, or one rate alone; one path has one rate."""
+    if node.id != "sequence":
+        return (_device_rate(key, node),)
+    rates = _list_of(_device_rate)(key, node)
+    seen: set[str] = set()
+    for item, rate in zip(node.value, rates, strict=True):
+        path = rate.partition(" ")[0]
+        if path in seen:
+            raise WrongValueError(f"{path} is here twice", expects="", line=line_of(item))
+        seen.add(path)
+    return rates
+
+
 def _word(_key: Key, node: Node) -> str:
-    text = _text(node)
+    text = text_of(node)
     if not text.strip() or not text.isprintable():
         raise ValueError
     return text
@@ -217,7 +216,7 @@ def _formed(is_right: Callable[[str], bool]) -> Callable[[Key, Node], str]:
 
 def login(_key: Key | None, node: Node) -> str:
     """Read a login, digits included. Raises ValueError."""
-    text = _text(node)
+    text = text_of(node)
     check_login(text)
     return text
 
@@ -229,7 +228,7 @@ def check_login(text: str) -> None:
 
 
 def _choice(key: Key, node: Node) -> str:
-    if (text := _text(node)) not in key.choices:
+    if (text := text_of(node)) not in key.choices:
         near = did_you_mean(text, key.choices)
         raise WrongValueError(f"{text[:60]!r} is not known{near}", expects="")
     return text
@@ -262,14 +261,14 @@ def _any(_key: Key, node: Node) -> str | None:
 
 
 READERS: dict[str, Callable[[Key, Node], Any]] = {
-    "bool": _bool,
-    "count": _count,
-    "number": _number,
-    "fraction": _up_to(1),
-    "percent": _up_to(100),
-    "hours": _up_to(_HUNDRED_YEARS_S / 3600),
-    "minutes": _up_to(_HUNDRED_YEARS_S / 60),
-    "seconds": _up_to(_HUNDRED_YEARS_S),
+    "bool": read_bool,
+    "count": read_count,
+    "number": read_number,
+    "fraction": up_to(1),
+    "percent": up_to(100),
+    "hours": up_to(_HUNDRED_YEARS_S / 3600),
+    "minutes": up_to(_HUNDRED_YEARS_S / 60),
+    "seconds": up_to(_HUNDRED_YEARS_S),
     "size": _size,
     "host_size": _host_size,
     "cpu_quota": _cpu_quota,
@@ -286,5 +285,10 @@ READERS: dict[str, Callable[[Key, Node], Any]] = {
     "address": _formed(is_address),
     "addresses": _list_of(_formed(is_address)),
     "choices": _list_of(_choice),
+    "weight": count_from(1, 10_000),
+    "cpu_list": _cpu_list,
+    "swap_size": _swap_size,
+    "device_rates": _device_rates,
+    "percentage": _percentage,
     "any": _any,
 }

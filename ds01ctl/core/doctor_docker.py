@@ -32,8 +32,8 @@ def rows(facts: HostFacts, policy: Policy) -> Iterator[Row]:
     if isinstance(engine, Unread):
         return
     yield _version(engine)
-    yield _driver(docker, engine, policy)
-    yield _parent(docker, engine, policy)
+    yield driver_row(docker, engine, policy)
+    yield parent_row(docker, engine, policy)
     yield _runtime(engine, facts)
     yield _remap(engine)
     yield _apparmor(engine)
@@ -156,7 +156,8 @@ def _version(engine: EngineFacts) -> Row:
     )  # fmt: skip
 
 
-def _driver(docker: DockerFacts, engine: EngineFacts, policy: Policy) -> Row:
+def driver_row(docker: DockerFacts, engine: EngineFacts, policy: Policy) -> Row:
+    """Judge the cgroup driver."""
     wanted = str(policy.value("enforcement.cgroup_driver"))
     version = f", control groups v{engine.cgroup_version}" if engine.cgroup_version else ""
     if engine.cgroup_driver == wanted:
@@ -170,7 +171,8 @@ def _driver(docker: DockerFacts, engine: EngineFacts, policy: Policy) -> Row:
     )  # fmt: skip
 
 
-def _parent(docker: DockerFacts, engine: EngineFacts, policy: Policy) -> Row:
+def parent_row(docker: DockerFacts, engine: EngineFacts, policy: Policy) -> Row:
+    """Judge the default parent of control groups."""
     check, wanted = "default cgroup-parent", str(policy.value("platform.slice"))
     found = str(_settings(docker).get("cgroup-parent") or "")
     if not found:

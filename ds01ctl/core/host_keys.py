@@ -24,12 +24,14 @@ TOP: tuple[Key, ...] = (
     *declared("advanced", "wizard"),
 )
 
+_MODES = ("report", "enforce")
+
 HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
     "enforcement": (
         Key(
             "aggregate_limits",
             "bool",
-            "Whether the aggregate limits are put on the slices.",
+            "Whether the limits of aggregate and login are put on the slices.",
             default=True,
         ),
         Key(
@@ -39,6 +41,40 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
             "systemd",
             choices=("systemd", "cgroupfs"),
         ),
+        Key(
+            "mode",
+            "choice",
+            "Whether `enforce` changes anything, or only says what it would change; without it:"
+            " report until something of ds01ctl's limits is in place on the host, then enforce.",
+            example="report",
+            choices=_MODES,
+        ),
+        Key("min_uid", "count", "Users with a lower uid are never limited.", 1000),
+        Key(
+            "exempt_users",
+            "logins",
+            "Users who are never limited.",
+            (),
+            example=("labadmin",),
+        ),
+        Key(
+            "unowned_containers",
+            "choice",
+            "Containers whose owner nobody can tell: only told, or held to the limits of the"
+            " default group. Infrastructure is left alone.",
+            "report",
+            choices=("report", "hold"),
+        ),
+    ),
+    "enforcement.rules": tuple(
+        Key(name, "choice", doc, null="as enforcement.mode", choices=_MODES)
+        for name, doc in (
+            ("logins", "Limits on log-ins (user-UID.slice)."),
+            ("slices", "Limits on the slices of containers."),
+            ("containers", "Limits on single containers."),
+            ("io", "Bandwidth, IOPS and IO weight, wherever they are."),
+            ("prune", "Taking back the limits of departed users and old groups."),
+        )
     ),
     "gpu_allocation": declared(
         "mig_instances_per_gpu",

@@ -1,12 +1,14 @@
 """The table of policy keys: from it come the reader, the JSON Schema, the example, the docs.
 
-A new key is a new row. Here: what can differ between users. In host_keys: the rest.
+A new key is a new row. Here and in aggregate_keys: what can differ between users. In host_keys:
+the rest.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
+from ds01ctl.core.aggregate_keys import AGGREGATE as AGGREGATE
 from ds01ctl.core.key import Key, declared
 
 LIMITS: tuple[Key, ...] = (
@@ -128,49 +130,8 @@ LIMITS: tuple[Key, ...] = (
     ),
 )
 
-AGGREGATE: tuple[Key, ...] = (
-    Key(
-        "cpu_quota",
-        "cpu_quota",
-        "CPU time of all containers of a user together; 100% is one core.",
-        null="no limit",
-        example="4800%",
-        unit="%",
-        positive=True,
-    ),
-    Key(
-        "memory_max",
-        "host_size",
-        "Memory of all containers of a user together.",
-        null="no limit",
-        example="96G",
-        unit="bytes",
-    ),
-    Key(
-        "memory_high",
-        "host_size",
-        "Where the kernel begins to slow the user down; about 90 % of memory_max.",
-        null="no limit",
-        example="86G",
-        unit="bytes",
-    ),
-    Key(
-        "tasks_max",
-        "count",
-        "Tasks of all containers of a user together.",
-        null="no limit",
-        example=12288,
-        positive=True,
-    ),
-    Key(
-        "gpu_limit",
-        "number",
-        "GPUs of all containers of a user together.",
-        null="no limit",
-        example=2.0,
-        unit="GPU equivalents",
-    ),
-)
+LOGIN = tuple(key for key in AGGREGATE if key.name != "gpu_limit")
+"""For log-ins where they differ; what is set nowhere here is as in AGGREGATE."""
 
 POLICIES: tuple[Key, ...] = (
     Key(
@@ -286,8 +247,9 @@ EXEMPTIBLE = (
     "container_hold_after_stop_h",
     "unmanaged-container",
     "host-gpu-process",
+    "resource-limits",
 )
-"""What lifecycle-exemptions.yaml may exempt from: limits, and kinds of finding."""
+"""What lifecycle-exemptions.yaml may exempt from: limits, kinds of finding, all of `enforce`."""
 EXEMPTION_CATEGORIES = ("research_grant", "waiver")
 
 
@@ -296,5 +258,6 @@ def user_keys() -> dict[str, Key]:
     """List the keys that can differ between users, by the name that Policy.limit takes."""
     named = {key.name: key for key in LIMITS}
     named.update({f"aggregate.{key.name}": key for key in AGGREGATE})
+    named.update({f"login.{key.name}": key for key in LOGIN})
     named.update({f"policies.{key.name}": key for key in POLICIES})
     return named

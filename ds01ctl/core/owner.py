@@ -72,7 +72,7 @@ class People:
         self, snapshot: Snapshot, roster: Iterable[str] = (), slice_name: str = "ds01.slice"
     ) -> None:
         self.slice_name = slice_name
-        self._user_slice = re.escape(slice_name.removesuffix(".slice")) + r"-[^-]+-([^-]+)\.slice"
+        self._user_slice = re.escape(slice_name.removesuffix(".slice")) + r"-.+-([^-]+)\.slice"
         self._users = snapshot.users
         self._uids = {**{login: uid for uid, login in snapshot.users.items()}, **snapshot.uids}
         self._names_unknown = snapshot.lacks("users")
@@ -183,7 +183,15 @@ def _container_claims(container: Container, snapshot: Snapshot, people: People) 
     parent = container.config.cgroup_parent if container.config else ""
     if container.cgroup:
         yield from _platform_slice_claims(container.cgroup, people)
-        yield from _user_slice_claims(classify(container.cgroup), people)
+        is_users_own = any(e.host == container.engine and e.uid for e in snapshot.engines)
+        place = classify(container.cgroup)
+        if is_users_own:
+            yield from _user_slice_claims(place, people)
+        elif place.uid is not None:
+            # of the host's engine: systemd put it where --cgroup-parent said
+            text = f"runs below user {place.uid}'s slice"
+            uid = place.uid
+            yield Claim("user slice", people.login(uid), uid, "likely", text, TRACE)
     elif parent:
         # a stopped container has no control group: where it was made to run
         yield from _platform_slice_claims(f"/{people.slice_name}/{parent}", people)

@@ -126,6 +126,15 @@ class Policy:
         logins = {*self.overrides, *self.members, *self.bare_metal, *named}
         object.__setattr__(self, "forms", logins_by_form(logins))
 
+    def knowing(self, logins: Iterable[str]) -> Policy:
+        """Make a policy that knows who else is on the host: their forms are not others' either."""
+        from dataclasses import replace
+
+        known = replace(self)
+        everybody = {*logins, *(one for some in self.forms.values() for one in some)}
+        object.__setattr__(known, "forms", logins_by_form(everybody))
+        return known
+
     @property
     def roster(self) -> frozenset[str]:
         """Collect every login that the policy names."""
@@ -159,6 +168,10 @@ class Policy:
     def group_of(self, login: str) -> Setting:
         """Say which group a login is in; an override never changes it."""
         return self._of(self.members, login) or self.setting("default_group")._replace(key="group")
+
+    def has_override(self, login: str) -> bool:
+        """Tell whether a user has a value of their own: all others share their group's."""
+        return self._of(self.overrides, login) is not None
 
     def limit(self, login: str, key: str) -> Setting:
         """Look up a user's limit: user override, then group, then defaults, key by key."""

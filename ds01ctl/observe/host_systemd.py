@@ -42,7 +42,7 @@ def tool(argv: Sequence[str], *, timeout_s: float = TOOL_S) -> str | Unread:
 def read(paths: Paths) -> SystemdFacts:
     """Read what there is of systemd, with two calls of systemctl at most."""
     is_init = paths.under("/run/systemd/system").is_dir()
-    hierarchy, controllers = _control_groups(paths)
+    hierarchy, controllers = control_groups(paths)
     return SystemdFacts(
         is_init=is_init,
         version=_version(),
@@ -81,7 +81,7 @@ def parse_pending(told: str) -> tuple[str, ...]:
     )
 
 
-def _control_groups(
+def control_groups(
     paths: Paths,
 ) -> tuple[Literal["unified", "hybrid", "legacy"] | Unread, tuple[str, ...]]:
     """Tell the hierarchy, and the controllers that limits can use."""

@@ -74,13 +74,13 @@ def _gap(said: str, missing: Sequence[str]) -> Gap:
 
 def parse(text: str) -> dict[str, UnitState]:
     """Read what ``systemctl show`` prints: a block of ``Name=value`` for each unit."""
-    found = {}
-    for block in re.split(r"\n\s*\n", text):
-        said = _said(block)
-        if said.get("Id"):
-            state = _unit(said)
-            found[state.name] = state
-    return found
+    states = (_unit(said) for said in said_of(text) if said.get("Id"))
+    return {state.name: state for state in states}
+
+
+def said_of(text: str) -> list[dict[str, str]]:
+    """Split what ``systemctl show`` prints into one map a unit."""
+    return [_said(block) for block in re.split(r"\n\s*\n", text)]
 
 
 def _said(block: str) -> dict[str, str]:

@@ -149,6 +149,8 @@ def shown_value(row: Mapping[str, Any]) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, str):  # such as 80% of the host's memory
+        return value
     if unit == "bytes" and isinstance(value, int):
         return _size(value)
     if unit == "%":

@@ -28,6 +28,8 @@ def tmpfiles(site: Site) -> str:
         ("d", STATE, *state, "-"),
         ("d", LOGS, *logs, "-"),
         ("f", quoted(site.events_path), *log, "-"),
+        # else a service that begins before systemd has made it could not write to it
+        ("d", "/run/systemd/system.control", "0755", "root", "root", "-"),
     ]
     lines = [" ".join(row) for row in rows]
     return (

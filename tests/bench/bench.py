@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ds01ctl
+from tests.bench import enforce
 from tests.bench.measure import Cost, side_by_side
 from tests.bench.world import Shape, World
 
@@ -46,6 +47,8 @@ def main() -> None:
         print(table({**side_by_side(COMMANDS, world.env(), rounds), **first}))
     if scaling:
         scale(shape, rounds)
+    print()
+    enforce.bench(rounds, scaling=scaling)
 
 
 def record(world: World) -> None:

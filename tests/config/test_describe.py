@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ds01ctl.config import describe
 from ds01ctl.config.values import EXPECTED, READERS
 from ds01ctl.core.host_keys import HOST_SECTIONS, host_keys
-from ds01ctl.core.keys import CONTAINER_TYPE, LIMITS
+from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS
 from ds01ctl.core.policy import builtin_policy
 from tests.config.sample import SAMPLE, load, problems_of
 
@@ -42,6 +42,13 @@ ACCEPTED = [
     "defaults: {max_cpus: unlimited, memory: 1.5g}",
     "monitoring: {infrastructure_containers: }",
     "require: [nvml]",
+    "groups: {a: {login: {cpu_weight: 10000, allowed_cpus: '0-15,32', io_weight: null}}}",
+    "groups: {a: {login: {allowed_cpus: 0}, aggregate: {allowed_cpus: 0 1 2}}}",
+    "groups: {a: {aggregate: {memory_swap_max: 0}, login: {memory_swap_max: max}}}",
+    "groups: {a: {aggregate: {io_read_bandwidth_max: /dev/sda 1.5G, io_read_iops_max: []}}}",
+    "user_overrides: {a: {login: {io_write_iops_max: [/ 20K, /scratch 10]}}}",
+    "groups: {a: {aggregate: {managed_oom_memory_pressure_limit: 60.25%, managed_oom_swap: kill}}}",
+    "enforcement: {mode: enforce, rules: {logins: null, io: report}, unowned_containers: hold}",
 ]
 REFUSED = [
     "foo: 1",
@@ -54,6 +61,18 @@ REFUSED = [
     "detect: {scans: 0}",
     "policies: {high_demand_threshold: 2}",
     "nvml: {timeout_s: null}",
+    "groups: {a: {login: {gpu_limit: 1}}}",
+    "defaults: {login: {cpu_weight: 1}}",
+    "groups: {a: {aggregate: {cpu_weight: 0}}}",
+    "groups: {a: {aggregate: {io_weight: 10001}}}",
+    "groups: {a: {aggregate: {allowed_cpus: all}}}",
+    "groups: {a: {aggregate: {memory_swap_max: 50%}}}",
+    "groups: {a: {aggregate: {io_read_bandwidth_max: [/dev/sda 100MB]}}}",
+    "groups: {a: {aggregate: {io_read_bandwidth_max: 100M}}}",
+    "groups: {a: {aggregate: {managed_oom_memory_pressure_limit: 60}}}",
+    "groups: {a: {aggregate: {managed_oom_swap: null}}}",
+    "enforcement: {mode: null}",
+    "enforcement: {rules: {io: unlimited}}",
 ]
 
 
@@ -84,6 +103,8 @@ def test_example_is_right_when_all_of_it_is_set(tmp_path: Path) -> None:
     assert wanted <= set(policy.host)
     assert {key.name for key in LIMITS if key.effect} == set(policy.defaults)
     assert policy.limit("x", "aggregate.gpu_limit").value == 2.0
+    wanted = {f"aggregate.{key.name}" for key in AGGREGATE}
+    assert wanted == {name for name in policy.groups["student"] if "." in name}
 
 
 def test_reference_is_what_the_table_says() -> None:
@@ -93,8 +114,18 @@ def test_reference_is_what_the_table_says() -> None:
     )
 
 
+def test_reference_has_each_key_of_aggregate_once() -> None:
+    """The keys of login are the same, and are not listed again."""
+    page = describe.reference()
+    for key in AGGREGATE:
+        assert page.count(f"| `{key.name}` |") == 1
+    assert "## groups.NAME.login" in page
+    assert page.count("`resource-limits`") == 2
+
+
 def test_every_kind_is_read_and_described() -> None:
-    kinds = {key.kind for keys in (*HOST_SECTIONS.values(), LIMITS, CONTAINER_TYPE) for key in keys}
+    tables = (*HOST_SECTIONS.values(), LIMITS, AGGREGATE, CONTAINER_TYPE)
+    kinds = {key.kind for keys in tables for key in keys}
     assert kinds <= set(READERS)
     assert kinds - {"choice", "choices"} <= set(EXPECTED)
 

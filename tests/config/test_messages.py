@@ -94,6 +94,14 @@ ODD = [
     ({"policy": "defaults: {max_cpus: 1}",
       "user_overrides_yaml": "u: {aggregate: {memory_max: 1G, memory_high: 1.5G}}"},
      "user-overrides.yaml:1: u.aggregate.memory_high: 1.5G is above memory_max 1G"),
+    ({"policy": "user_overrides:\n  u:\n    login: {memory_max: 8G, memory_high: 9G}\n"},
+     "yaml:3: user_overrides.u.login.memory_high: 9G is above memory_max 8G"),
+    ({"policy": "defaults: {max_cpus: 1}",
+      "user_overrides_yaml": "u:\n  login: {memory_high: 2G}\n  aggregate: {memory_max: 1G}\n"},
+     "user-overrides.yaml:2: u.login.memory_high: 2G is above memory_max 1G"),
+    ({"policy": "groups: {student: {aggregate: {managed_oom_memory_pressure_limit: 60%}}}"},
+     "yaml:1: groups.student.aggregate.managed_oom_memory_pressure_limit: "
+     "has no effect without managed_oom_memory_pressure: kill"),
 ]  # fmt: skip
 
 
@@ -101,6 +109,21 @@ ODD = [
 def test_the_one_warning(tmp_path: Path, world: dict[str, str], said: str) -> None:
     (warning,) = load(tmp_path, **world).warnings
     assert str(warning).endswith(said)
+
+
+QUIET = [
+    "user_overrides: {u: {login: {memory_max: 8G, memory_high: 7G},"
+    " aggregate: {memory_max: 1G, memory_high: 1G}}}",
+    "groups: {student: {login: {managed_oom_memory_pressure_limit: 60%},"
+    " aggregate: {managed_oom_memory_pressure: kill}}}",
+    # the group may say kill
+    "user_overrides: {u: {aggregate: {managed_oom_memory_pressure_limit: 60%}}}",
+]
+
+
+@pytest.mark.parametrize("text", QUIET)
+def test_no_warning(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text).warnings == ()
 
 
 @pytest.mark.parametrize("line", ["bob;carol", "bob carol", "bob,carol", "bob:x", "<bob>", "b*"])

@@ -163,6 +163,7 @@ WORLDS: list[tuple[str, str, Change, str, str]] = [
     ("systemd", "pressure (PSI)", put("systemd", has_pressure=False), "warning", "psi=1"),
     ("systemd", "reload pending", put("systemd", reload_pending=("a.service",)),
      "warning", "no container"),
+    ("systemd", "reload pending", put("systemd", reload_pending=("user-1000.slice",)), "ok", "no"),
     ("systemd", "reload pending", put("systemd", reload_pending=DENIED), "unknown", "needs root"),
     ("systemd", "reload pending", put("systemd", is_init=False, reload_pending=ABSENT),
      "not-here", "PID 1"),

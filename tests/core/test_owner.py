@@ -86,7 +86,7 @@ TABLE = [
     (
         container(cgroup=f"/user.slice/user-{ALICE}.slice/{slice_of('bob')}/docker-{A}.scope"),
         (),
-        ("alice", ALICE, "user slice", "certain"),
+        ("alice", ALICE, "user slice", "likely"),
     ),
     (
         container(labels={"ds01.user": "root"}, mounts=BIND_BOB),

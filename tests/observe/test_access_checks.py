@@ -75,7 +75,14 @@ def test_nothing_is_wrong_with_a_host_of_roots(host: Paths) -> None:
 @pytest.mark.parametrize(
     ("place", "uid", "mode", "severity", "who", "fix"),
     [
-        (PROGRAM, ALICE, 0o700, "error", "ds01-detect, ds01-failure@, ds01-state", "/opt"),
+        (
+            PROGRAM,
+            ALICE,
+            0o700,
+            "error",
+            "ds01-detect, ds01-enforce, ds01-failure@, ds01-state",
+            "/opt",
+        ),
         (PROGRAM, ALICE, 0o711, "error", "ds01-detect", "/opt"),
         ("/opt/ds01ctl", ALICE, 0o750, "error", "ds01-failure@, ds01-state, ds01-units", "/opt"),
         ("/etc/ds01/resource-limits.yaml", ALICE, 0o640, "warning", "ds01-units-check", "chown"),
@@ -86,7 +93,14 @@ def test_nothing_is_wrong_with_a_host_of_roots(host: Paths) -> None:
         ("/var/log/ds01", ALICE, 0o755, "warning", "ds01-detect", "chown root"),
         ("/var/lib/ds01", ALICE, 0o755, "warning", "ds01-detect", "chown root"),
         ("/var/lib/ds01/ds01ctl.db", 0, 0o444, "warning", "ds01-detect", "chmod u+w"),
-        (DEFAULT.textfile_dir, ALICE, 0o755, "warning", "ds01-detect, ds01-units", "chown root"),
+        (
+            DEFAULT.textfile_dir,
+            ALICE,
+            0o755,
+            "warning",
+            "ds01-detect, ds01-enforce, ds01-units",
+            "chown root",
+        ),
         ("/var/lib/prometheus", ALICE, 0o750, "warning", "ds01-units-check", "chmod o+x"),
     ],
 )
