@@ -54,15 +54,17 @@ def read(
 def _with_people(
     snapshot: Snapshot, policy: Policy, paths: Paths, uids: Set[int]
 ) -> tuple[Snapshot, UsersReading]:
-    from ds01ctl.core.owner import logins_to_ask, paths_to_ask
     from ds01ctl.observe import users
 
     home_dirs = tuple(str(home) for home in policy.value("users.home_dirs"))
     logins = set(policy.roster)
     folders: set[str] = set()
-    for one in snapshot.containers:
-        logins |= logins_to_ask(one)
-        folders |= paths_to_ask(one, home_dirs)
+    if snapshot.containers:
+        from ds01ctl.core.owner import logins_to_ask, paths_to_ask
+
+        for one in snapshot.containers:
+            logins |= logins_to_ask(one)
+            folders |= paths_to_ask(one, home_dirs)
     moved = {str(paths.under(folder)): folder for folder in folders}
     reading = users.read(
         gathering.uids_of(snapshot) | uids,

@@ -70,7 +70,7 @@ def _uses(look: Look) -> list[Seen]:
     for home in look.world.homes:
         if look.world.seen[home.unit].group is None:
             continue
-        now = look.cgroups.usage(home.cgroup)
+        now = look.cgroups.usage(home.cgroup, now=False)
         if now is not None:
             before = memory.usage.get(home.unit)
             counts = usage.count(now, before, look.snapshot.boot_id, is_first=memory.is_first)

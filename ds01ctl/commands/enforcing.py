@@ -7,13 +7,14 @@ not agree with the policy, or about all of them for `check`: asking costs a mill
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.commands import enforce_people, gathering
 from ds01ctl.commands.enforce_memory import Memory
 from ds01ctl.core import drift, enforce, homes, people, scopes, slice_names
-from ds01ctl.core.dropin_text import owner_uid
+from ds01ctl.core.dropin_text import assigned, owner_uid
 from ds01ctl.core.enforce_model import RULES, Leftover, Plan, World
 from ds01ctl.core.model import Gap, Snapshot
 from ds01ctl.core.placing import NOTHING, Found
@@ -124,14 +125,14 @@ class _Looker:
             names,
             listed,
             seen,
-            limits.misfits,
-            self._leftovers(listed, roll, names, reading, machine),
-            self._scopes(snapshot, roll, listed),
-            self._memory.held,
-            self._modes(),
-            frozenset(self._wish.only or RULES),  # type: ignore[arg-type]  # checked words
-            enforce_people.chosen(self._wish, roll, self._policy),
-            self._wish.force,
+            misfits=limits.misfits,
+            leftovers=self._leftovers(listed, roll, names, reading, machine),
+            scopes=self._scopes(snapshot, roll, listed),
+            held=self._memory.held,
+            modes=self._modes(),
+            chosen=frozenset(self._wish.only or RULES),  # type: ignore[arg-type]  # checked words
+            users=enforce_people.chosen(self._wish, roll, self._policy),
+            force=self._wish.force,
         )
         world = self._asked_systemd(world)
         gaps = gathering.required((*snapshot.gaps, *self._gaps), self._policy, ())
@@ -153,9 +154,11 @@ class _Looker:
         """Collect the uids of those who are logged in, and of those who have a drop-in of ours."""
         units = [path.rpartition("/")[2] for path in self._cgroups.slices("/user.slice")]
         units += self._drop_ins.ours()
-        texts = (self._drop_ins.text(unit) or "" for unit in units)
-        found = {uid for text in texts if (uid := owner_uid(text)) is not None}
-        return found | {uid for unit in units if (uid := _uid_of(unit)) is not None}
+        found = {unit: _uid_of(unit) for unit in units}
+        # a slice of containers has it in its drop-in
+        texts = (self._drop_ins.text(unit) or "" for unit, uid in found.items() if uid is None)
+        owners = {owner_uid(text) for text in texts} | set(found.values())
+        return {uid for uid in owners if uid is not None}
 
     # --- slices ---
 
@@ -187,16 +190,21 @@ class _Looker:
     def _seen(self, listed: Iterable[Home], machine: Hardware) -> dict[str, drift.Seen]:
         found = {}
         for home in listed:
-            seen = self._one(home.unit, home.cgroup, machine)
+            seen = self._one(home.unit, home.cgroup, machine, home.wanted)
             if enforce.is_lowered(home, seen):
                 # only here could a limit come to lie below what is in use
                 seen = seen._replace(in_use_bytes=self._cgroups.in_use_bytes(home.cgroup))
             found[home.unit] = seen
         return found
 
-    def _one(self, unit: str, cgroup: str, machine: Hardware) -> drift.Seen:
-        group = self._cgroups.group(cgroup, _FILES)
-        return drift.Seen(self._file(unit), group, None, self._drop_ins.of(unit, machine))
+    def _one(
+        self, unit: str, cgroup: str, machine: Hardware, wanted: Iterable[str] = ()
+    ) -> drift.Seen:
+        """Look at one slice: our file, and what of the kernel's files has to do with it."""
+        file = self._file(unit)
+        names = frozenset((*wanted, *assigned(file.text or "")))
+        group = self._cgroups.group(cgroup, _files_of(names))
+        return drift.Seen(file, group, None, self._drop_ins.of(unit, machine))
 
     def _file(self, unit: str) -> Found:
         text = self._drop_ins.text(unit)
@@ -210,26 +218,28 @@ class _Looker:
         """Ask systemd about the slices that are not as they should be, all in one call."""
         from ds01ctl.observe import slices
 
-        units = [home.unit for home in world.homes if self._is_suspect(home, world)]
-        units += [one.unit for one in world.leftovers if one.seen.group is not None]
-        told, gaps = slices.read(list(dict.fromkeys(units)), world.machine.numbers)
+        settled = frozenset() if self._wish.thorough else self._settled(world)
+        groups = {home.unit: world.seen[home.unit].group for home in world.homes}
+        groups |= {one.unit: one.seen.group for one in world.leftovers}
+        units = [unit for unit, group in groups.items() if group and unit not in settled]
+        told, gaps = slices.read(units, world.machine.numbers)
         self._gaps += gaps
         if gaps:
             # what systemd has in memory is not known: slices are left as they are
             world = world._replace(chosen=world.chosen & {"containers"})
-        seen = {unit: one._replace(told=told.get(unit)) for unit, one in world.seen.items()}
+        asked = {unit: world.seen[unit]._replace(told=one) for unit, one in told.items()
+                 if unit in world.seen}  # fmt: skip
         left = tuple(
             one._replace(seen=one.seen._replace(told=told.get(one.unit))) for one in world.leftovers
         )
-        return world._replace(seen=seen, leftovers=left)
+        return world._replace(seen={**world.seen, **asked}, leftovers=left, settled=settled)
 
-    def _is_suspect(self, home: Home, world: World) -> bool:
-        seen = world.seen[home.unit]
-        if self._wish.thorough:
-            return seen.group is not None
-        values, _ = enforce.intended(home, seen, force=world.force)
-        text = enforce.drop_in_text(home, values, seen, frozenset(BY_NAME), world.machine)
-        return drift.is_suspect(home, values, seen, text, world.machine)
+    def _settled(self, world: World) -> frozenset[str]:
+        return frozenset(
+            home.unit
+            for home in world.homes
+            if enforce.is_settled(home, world.seen[home.unit], world.machine)
+        )
 
     def _leftovers(
         self,
@@ -281,14 +291,16 @@ class _Looker:
     def _scopes(
         self, snapshot: Snapshot, roll: Roll, listed: Iterable[Home]
     ) -> tuple[scopes.Scope, ...]:
+        hosts = {one.host for one in snapshot.engines if not one.is_users_own}
+        ours = [one for one in snapshot.containers if one.engine in hosts and one.pid]
+        if not ours:
+            return ()
         from ds01ctl.core.allocation import is_accountable
         from ds01ctl.core.judge import Judge
         from ds01ctl.core.owner import People
 
         names = People(snapshot, self._policy.roster, self._root)
         judge = Judge(snapshot, self._policy, names, self._now, {})
-        hosts = {one.host for one in snapshot.engines if not one.is_users_own}
-        ours = [one for one in snapshot.containers if one.engine in hosts and one.pid]
         workloads = [judge.of_container(one, [one.pid or 0]) for one in ours]
         groups = {one.cgroup: self._cgroups.group(one.cgroup, _FILES) for one in ours if one.cgroup}
         by_uid: dict[int, list[Home]] = {}
@@ -322,6 +334,16 @@ class _Looker:
     def _has_ours(self) -> bool:
         texts = (self._drop_ins.text(unit) for unit in self._drop_ins.ours())
         return any(text is not None and state_of(text) != "foreign" for text in texts)
+
+
+@cache
+def _files_of(names: frozenset[str]) -> tuple[str, ...]:
+    """List the kernel's files of properties, and those that tell whether a controller is there."""
+    wanted = {BY_NAME[name].file for name in names}
+    siblings = {one for one in KERNEL_FILES for name in wanted
+                if name and one.partition(".")[0] == name.partition(".")[0]}  # fmt: skip
+    few = {"memory.max", "io.max"} & siblings
+    return tuple(sorted((wanted | few) - {""}))
 
 
 def _uid_of(unit: str) -> int | None:

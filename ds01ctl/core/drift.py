@@ -119,12 +119,13 @@ class Drift(NamedTuple):
 def drifts(home: Home, values: Mapping[str, str], seen: Seen, machine: Hardware) -> Iterator[Drift]:
     """Compare every limit; values: what is to hold now, by property."""
     lines = assigned(seen.file.text or "") if seen.file.stamp != "foreign" else {}
+    nodes = machine.nodes
     for name, wanted in values.items():
         prop = BY_NAME[name]
         told = seen.told.values.get(name, NONE) if seen.told else None
         is_there = seen.group and prop.file and not seen.group.lacks(prop)
         kernel = seen.group.value(prop) if seen.group and is_there else None
-        expected = tuple(one.partition("=")[2] for one in written(prop, wanted, machine.nodes))
+        expected = tuple(one.partition("=")[2] for one in written(prop, wanted, nodes))
         by = overriding(seen.foreign, name, wanted)
         if lines.get(name) != expected:
             yield Drift(prop, "not-written", wanted, told, kernel)
@@ -172,17 +173,6 @@ def same(prop: Property, one: str, other: str) -> bool:
         return one == other
     first, second = float(one[:-1]), float(other[:-1])
     return abs(first - second) <= _TOLERANCE * max(first, second)
-
-
-def is_suspect(
-    home: Home, values: Mapping[str, str], seen: Seen, text: str | None, machine: Hardware
-) -> bool:
-    """Tell whether systemd has to be asked about a home; text: what our drop-in should say."""
-    if seen.group is None:
-        return False
-    if seen.file.text != text or any(not BY_NAME[name].file for name in values):
-        return True
-    return any(True for _ in drifts(home, values, seen, machine))
 
 
 def effective(prop: Property, groups: Sequence[Group]) -> str:

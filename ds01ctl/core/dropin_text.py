@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.properties import BY_NAME, written
@@ -69,10 +71,17 @@ def _plain(text: str) -> str:
     return re.sub(r"[^\x20-\x7e]|\\", "?", text)
 
 
-def assigned(text: str) -> dict[str, tuple[str, ...]]:
+def assigned(text: str) -> Mapping[str, tuple[str, ...]]:
     """Read the assignments of our properties in a unit file: what each is set to, in order."""
+    # the drop-ins of a group are alike from here on
+    _, section, body = text.partition("[Slice]")
+    return _assigned(body) if section else {}
+
+
+@lru_cache(maxsize=1024)
+def _assigned(body: str) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for line in directives(text):
+    for line in directives(f"[Slice]{body}"):
         if line.section == "Slice" and line.key in BY_NAME:
             found.setdefault(line.key, []).append(line.value)
-    return {name: tuple(values) for name, values in found.items()}
+    return MappingProxyType({name: tuple(values) for name, values in found.items()})

@@ -25,6 +25,8 @@ def decide(world: World) -> Plan:
     found: list[tuple[Home, tuple[Drift, ...]]] = []
     deferred: list[Deferred] = []
     for home in world.homes:
+        if home.unit in world.settled:
+            continue
         if world.users is not None and home.person.login not in world.users:
             continue
         values, late = intended(home, world.seen[home.unit], force=world.force)
@@ -143,6 +145,15 @@ def drop_in_text(
     lines = assigned(seen.file.text or "")
     kept = {n: value for n, value in lines.items() if n not in names or n in home.kept}
     return render(home, values, machine.nodes, kept)
+
+
+def is_settled(home: Home, seen: Seen, machine: Hardware) -> bool:
+    """Tell whether nothing is to be done for a home, without asking systemd."""
+    values, late = intended(home, seen, force=False)
+    if late or (seen.group and any(not BY_NAME[name].file for name in values)):
+        return False
+    text = drop_in_text(home, values, seen, frozenset(BY_NAME), machine)
+    return seen.file.text == text and not any(True for _ in drifts(home, values, seen, machine))
 
 
 def _is_live(drift: Drift) -> bool:

@@ -47,6 +47,8 @@ class World(NamedTuple):
     homes: tuple[Home, ...]
     seen: Mapping[str, Seen]
     """By unit."""
+    settled: frozenset[str] = frozenset()
+    """Units where all is as it should be, as far as the kernel and our drop-in tell."""
     misfits: tuple[Misfit, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     scopes: tuple[Scope, ...] = ()

@@ -8,6 +8,7 @@ Documentation/admin-guide/cgroup-v2.rst; seen with systemd 252.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ds01ctl.core.quantity import size_text
@@ -145,6 +146,7 @@ def _of_show(prop: Property, lines: str, devices: Mapping[str, str]) -> str:
 # --- from the kernel --------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def of_kernel(prop: Property, text: str) -> str:
     """Read the content of the kernel's file; UNKNOWN where it makes no sense."""
     try:
@@ -206,11 +208,16 @@ def written(prop: Property, value: str, nodes: Mapping[str, str]) -> list[str]:
     if prop.kind == "devices":
         rates = [f"{nodes.get(device, device)} {rate}" for device, rate in rates_of(value).items()]
         return [f"{prop.name}={one}" for one in ("", *rates)]
+    return [_line(prop, value)]
+
+
+@lru_cache(maxsize=4096)
+def _line(prop: Property, value: str) -> str:
     if value != NONE:
         is_whole = prop.kind == "size" and int(value) % 1024 == 0 and int(value) > 0
-        return [f"{prop.name}={_exact_size(int(value)) if is_whole else value}"]
+        return f"{prop.name}={_exact_size(int(value)) if is_whole else value}"
     none = {"quota": "", "weight": "", "cpus": "", "word": "auto", "percent": "0%"}
-    return [f"{prop.name}={none.get(prop.kind, NONE)}"]
+    return f"{prop.name}={none.get(prop.kind, NONE)}"
 
 
 def _exact_size(size: int) -> str:

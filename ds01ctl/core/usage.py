@@ -50,15 +50,11 @@ def counters(text: str) -> dict[str, int]:
 
 def pressure(text: str | None) -> float | None:
     """Read avg10 of the line ``some`` of a pressure file."""
-    for line in (text or "").splitlines():
-        kind, *fields = line.split()
-        if kind == "some":
-            said = dict(one.partition("=")[::2] for one in fields)
-            try:
-                return float(said["avg10"])
-            except (KeyError, ValueError):
-                return None
-    return None
+    _, found, rest = (text or "").partition("some avg10=")
+    try:
+        return float(rest.partition(" ")[0]) if found else None
+    except ValueError:
+        return None
 
 
 def count(

@@ -76,8 +76,8 @@ class Cgroups:
         said = counters(stat or "")
         return max(int(current) - sum(said.get(name, 0) for name in _RECLAIMABLE), 0)
 
-    def usage(self, path: str) -> Usage | None:
-        """Read what a group uses, and what was slowed down or killed in it."""
+    def usage(self, path: str, *, now: bool = True) -> Usage | None:
+        """Read what was slowed down or killed in a group, and what it uses now if that is asked."""
         folder = _open(self._root + path)
         if folder is None:
             return None
@@ -88,9 +88,9 @@ class Cgroups:
                 inode=os.fstat(folder).st_ino,
                 cpu_us=cpu.get("usage_usec"),
                 throttled_us=cpu.get("throttled_usec"),
-                memory_bytes=_count("memory.current", folder),
-                swap_bytes=_count("memory.swap.current", folder),
-                tasks=_count("pids.current", folder),
+                memory_bytes=_count("memory.current", folder) if now else None,
+                swap_bytes=_count("memory.swap.current", folder) if now else None,
+                tasks=_count("pids.current", folder) if now else None,
                 oom_kills=memory.get("oom_kill"),
                 forks_refused=self._refused(path),
                 cpu_pressure=pressure(_text("cpu.pressure", folder)),

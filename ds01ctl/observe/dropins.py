@@ -55,7 +55,8 @@ class DropIns:
     """The drop-ins of one host; each folder is listed once, each file read at most once."""
 
     def __init__(self, paths: Paths) -> None:
-        self._paths = paths
+        root = str(paths.root)
+        self._root = "" if root == "/" else root
         self._names = cache(self._list)
         self._folders: dict[str, list[tuple[int, str]]] = {}
         for rank, directory in enumerate(DIRECTORIES):
@@ -66,7 +67,7 @@ class DropIns:
 
     def _list(self, folder: str) -> list[str]:
         try:
-            return os.listdir(self._paths.under(folder))  # noqa: PTH208 -- only the names, and fast
+            return os.listdir(self._root + folder)  # noqa: PTH208 -- only the names, and fast
         except OSError:
             return []
 
@@ -74,7 +75,7 @@ class DropIns:
         """Name the slices that have a file in our drop-in's place."""
         folders = [n for n, places in self._folders.items() if any(d == FOLDER for _, d in places)]
         names = [name.removesuffix(".d") for name in folders if name != "slice.d"]
-        return sorted(n for n in names if os.path.lexists(self._paths.under(_place(n))))
+        return sorted(n for n in names if os.path.lexists(self._root + _place(n)))
 
     def text(self, unit: str) -> str | None:
         """Read our drop-in of a slice; None where there is none, or no file."""
@@ -84,7 +85,7 @@ class DropIns:
 
     def is_there(self, unit: str) -> bool:
         """Tell whether anything lies in our drop-in's place."""
-        return os.path.lexists(self._paths.under(_place(unit)))
+        return os.path.lexists(self._root + _place(unit))
 
     def of(self, unit: str, machine: Hardware) -> tuple[Foreign, ...]:
         """List the others' drop-ins of a slice that set a property of ours, in their order."""
@@ -119,10 +120,15 @@ class DropIns:
 
     def _read(self, path: str) -> str | None:
         try:
-            with self._paths.under(path).open("rb") as file:
-                return file.read(_MOST_BYTES).decode("utf-8", "surrogateescape")
+            fd = os.open(self._root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return None
+        try:
+            return os.read(fd, _MOST_BYTES).decode("utf-8", "surrogateescape")
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
 
 
 def _place(unit: str) -> str:
