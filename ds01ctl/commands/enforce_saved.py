@@ -88,7 +88,8 @@ def load(path: Path, wish: Wish) -> SavedPlan:
 def _check_owner(path: Path, found: os.stat_result) -> None:
     """Refuse a plan that somebody else could have written. Raises Ds01Error."""
     if found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
-        what = f"{path}: somebody else than you could have written it (uid {found.st_uid})"
+        who = f"uid {found.st_uid}, mode {found.st_mode & 0o777:04o}"
+        what = f"{path}: somebody else than you could have written it ({who})"
         raise Ds01Error(what, "plan it yourself: ds01ctl enforce plan --out FILE")
 
 

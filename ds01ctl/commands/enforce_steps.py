@@ -118,8 +118,11 @@ def _looked_again(change: Change, site: Site) -> Change:
     used = site.cgroups.in_use_bytes(change.cgroup)
     if used is not None and fits(used, wanted):
         return change
-    after = {name: value for name, value in change.after.items() if name != "MemoryMax"}
-    return change._replace(after=after)
+    before, after = (
+        {name: value for name, value in values.items() if name != "MemoryMax"}
+        for values in (change.before, change.after)
+    )
+    return change._replace(before=before, after=after)
 
 
 def _make(change: Change, site: Site) -> str | None:

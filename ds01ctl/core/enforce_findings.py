@@ -45,7 +45,9 @@ def of_plan(plan: Plan, world: World) -> Iterator[Finding]:
             yield _of_home("limit-overridden", "warning", home, beaten, evidence)
     for late in plan.deferred:
         used = late.in_use_bytes
-        above = "" if used is None else f", {size_text(used - late.wanted_bytes)} above it"
+        over = 0 if used is None else used - late.wanted_bytes
+        above = f", {size_text(over)} above it" if over > 0 else ", too little below it"
+        above = "" if used is None else above
         told = "an unknown amount" if used is None else size_text(used)
         text = f"{told} in use{above}: memory_max {size_text(late.wanted_bytes)} waits"
         how = "it is slowed down (memory.high), and the next run tries again; --force would kill"
@@ -123,7 +125,7 @@ def _of_kernel(plan: Plan, world: World) -> Iterator[Finding]:
         missing.update({BY_NAME[name].file: name for name in lacking})
     for file, name in sorted(missing.items()):
         subject = {"type": "kernel", "key": file}
-        text = f"{name}: there is no {file} (its controller is off); the other limits are set"
+        text = f"{name}: there is no {file} here; the other limits are set"
         yield Finding("limit-unusable", "warning", None, subject, (text,), ("limit-unusable", file))
 
 
@@ -151,6 +153,11 @@ def _of_scope(scope: Scope, limits: Mapping[str, Bound], world: World) -> Iterat
     }
     where = short(container.cgroup or "")
     if scope.is_spared:
+        return
+    if scope.is_unknown:
+        text = "whose it is could not be looked up: it is left as it is"
+        yield Finding("container-unowned", "info", None, subject, (text, f"runs in {where}"),
+                      ("container-unowned", container.id))  # fmt: skip
         return
     if not is_known:
         how = "nobody is held to account for it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.enforce_model import REPORT_ONLY, Change, Deferred
-from ds01ctl.core.scopes import LOOSER, MOST_SHARERS, RELEASED, bounds, wishes
+from ds01ctl.core.scopes import LOOSER, RELEASED, bounds, wishes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def of_scopes(
         if world.users is not None and (person is None or person.login not in world.users):
             continue
         wanted = by_uid.get(person.uid, {}) if person else {}
-        sharing = min(outside.get(person.uid, 1), MOST_SHARERS) if person else 1
+        sharing = outside.get(person.uid, 1) if person else 1
         limits = bounds(scope, world.policy, wanted, sharing, world.machine.page_bytes)
         seen.append((scope, limits))
         made, late = _of_scope(scope, limits, world)
@@ -43,7 +43,7 @@ def of_scopes(
 def _of_scope(
     scope: Scope, limits: Mapping[str, Bound], world: World
 ) -> tuple[list[Change], list[Deferred]]:
-    if "containers" not in world.chosen:
+    if "containers" not in world.chosen or scope.is_unknown:
         return [], []
     container, login = scope.container, scope.login
     started = container.started_at.isoformat() if container.started_at else ""

@@ -63,6 +63,8 @@ class Scope(NamedTuple):
     """The home of its owner's that it runs in; None: no limit of its owner's is above it."""
     is_spared: bool = False
     """Infrastructure, or of somebody who is never limited."""
+    is_unknown: bool = False
+    """Whose it is could not be looked up: it is left as it is."""
     in_use_bytes: int | None = None
 
     @property
@@ -115,12 +117,12 @@ def scopes(
         if container is None or group is None:
             continue
         who = _who(workload, holders)
-        if who == "unknown":
-            continue
         person = who if isinstance(who, Person) else None
         homes = holders.homes.get(person.uid, ()) if person else ()
         home = next((one for one in homes if is_within(group.path, one.cgroup)), None)
-        found.append(Scope(container, group, person, home, is_spared=who == "spared"))
+        found.append(
+            Scope(container, group, person, home, who == "spared", is_unknown=who == "unknown")
+        )
     return found
 
 
@@ -156,8 +158,10 @@ def bounds(
         return found
     for name in _SHARED:
         if (wanted := shared.get(name)) and wanted.value != NONE:
-            value = _share(BY_NAME[name], wanted.value, sharing, page_bytes)
-            parts = f" / {sharing} containers outside of slices" if sharing > 1 else ""
+            parts_of = min(sharing, MOST_SHARERS)
+            value = _share(BY_NAME[name], wanted.value, parts_of, page_bytes)
+            parts = f" / {parts_of}, for {sharing} containers outside of slices"
+            parts = parts if sharing > 1 else ""
             _tighten(found, name, Bound(value, f"{wanted.key}{parts} ({wanted.origin})"))
     if (wanted := shared.get("AllowedCPUs")) and wanted.value != NONE:
         found["AllowedCPUs"] = Bound(wanted.value, f"{wanted.key} ({wanted.origin})")

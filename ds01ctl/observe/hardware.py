@@ -53,7 +53,7 @@ def device(path: str, paths: Paths) -> Device | str:
     As systemd does it: a partition is its disk, a device on one other device is that one.
     """
     if _is_unmounted(path, paths):
-        return "is a mount point of /etc/fstab, and not mounted now"
+        return "its file system is in /etc/fstab, and not mounted now"
     try:
         found = paths.under(path).stat()
     except OSError as error:
@@ -70,8 +70,11 @@ def _is_unmounted(path: str, paths: Paths) -> bool:
     """Tell whether a path would lead to the disk below a file system that is not there now."""
     for line in (host_files.line(paths.under("/etc/fstab")) or "").splitlines():
         fields = line.split()
-        if len(fields) > 1 and not line.startswith("#") and fields[1].rstrip("/") == path:
-            return path != "" and not os.path.ismount(paths.under(path))
+        if len(fields) < 2 or line.startswith("#"):
+            continue
+        mount = fields[1].rstrip("/")
+        if mount and f"{path}/".startswith(f"{mount}/") and not os.path.ismount(paths.under(mount)):
+            return True
     return False
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ds01ctl.core.quantity import size_text
 from ds01ctl.core.subjects import short
 from ds01ctl.report.text import clean, columns
 
@@ -134,7 +133,15 @@ def _container_lines(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _size(value: int | None) -> str:
-    return "?" if value is None else size_text(value >> 20 << 20)
+    return "?" if value is None else _rounded(value)
+
+
+def _rounded(size: int) -> str:
+    """Show bytes to one decimal, in systemd's spelling."""
+    for power, letter in ((40, "T"), (30, "G"), (20, "M"), (10, "K")):
+        if size >= 1 << power:
+            return f"{size / (1 << power):.1f}{letter}"
+    return str(size)
 
 
 def _percent(value: float | None) -> str:

@@ -101,7 +101,7 @@ def _action_lines(action: Action) -> list[str]:
     verb = {
         "planned": f"would {plain}",
         "done": done,
-        "skipped": f"would {plain}" if is_told_only else f"left, did not {plain}",
+        "skipped": f"would {plain}" if is_told_only else f"leave alone, not {plain}",
         "failed": f"could not {plain}",
     }[action.outcome]
     lines = [f"{verb} {clean(short(action.target), _WHOLE)}: {clean(action.reason, _WHOLE)}"]
@@ -114,16 +114,13 @@ def finding_lines(findings: Iterable[Finding], *, whole: bool = True) -> list[st
     """Tell each finding with its evidence; not whole: of a container over its limits one line."""
     lines = []
     for one in findings:
+        user = f" {clean(one.user)}" if one.user else ""
+        told = f"{one.severity} {one.kind}{user}{_about(one.subject)}"
         if not whole and one.kind == "container-over-limit":
             names = ", ".join(text.partition(":")[0] for text in one.evidence)
-            lines.append(
-                f"{one.severity} {one.kind} {clean(one.user)}{_about(one.subject)}: {names}"
-            )
+            lines.append(f"{told}: {names}")
             continue
-        about = _about(one.subject)
-        user = f" {clean(one.user)}" if one.user else ""
-        lines.append(f"{one.severity} {one.kind}{user}{about}")
-        lines += [f"    {clean(text, _WHOLE)}" for text in one.evidence]
+        lines += [told, *(f"    {clean(text, _WHOLE)}" for text in one.evidence)]
     return lines
 
 

@@ -83,7 +83,7 @@ def test_tighter_limits_stay(docker: EnforceHost) -> None:
 
 
 def test_a_share_for_each_container_outside(docker: EnforceHost) -> None:
-    """Twenty raw containers reach no more together than one."""
+    """Up to eight raw containers reach no more together than one."""
     groups = [docker.container(n, home="alice") for n in range(1, 5)]
     docker.apply()
     assert {values(group)["cpu.max"] for group in groups} == {"200000 100000"}
@@ -207,10 +207,7 @@ def test_a_controller_that_is_off(docker: EnforceHost) -> None:
         file.unlink()
     document = docker.apply()
     told = [one["evidence"][0] for one in document["findings"] if one["kind"] == "limit-unusable"]
-    assert (
-        "MemoryMax: there is no memory.max (its controller is off); the other limits are set"
-        in told
-    )
+    assert "MemoryMax: there is no memory.max here; the other limits are set" in told
     assert (group / "pids.max").read_text().strip() == "4096"
     assert docker.apply()["actions"] == []
 
