@@ -23,6 +23,15 @@ def engine_findings(policy: Policy, paths: Paths) -> Iterator[Finding]:
     if isinstance(facts.engine, Unread):
         # told as a gap already
         return
+    if facts.engine.cgroup_driver == "cgroupfs":
+        subject = {"type": "engine", "host": facts.host, "check": "cgroup driver"}
+        text = "cgroupfs: no slice of systemd's binds its containers; each is held by itself"
+        fix = f'in {facts.config_path}: "exec-opts": ["native.cgroupdriver=systemd"]'
+        evidence = (text, f"{fix}; then, when no container runs: systemctl restart docker")
+        key = ("engine-setting", facts.host, "cgroup driver")
+        yield Finding("engine-setting", "warning", None, subject, evidence, key)
+        # a parent is no slice then
+        return
     for row in (driver_row(facts, facts.engine, policy), parent_row(facts, facts.engine, policy)):
         if row.state in {"problem", "warning"}:
             subject = {"type": "engine", "host": facts.host, "check": row.check}

@@ -135,7 +135,7 @@ class FakeSystemd:
         self.unit(f"{unit}.timer", **{**timing, **values})
 
     def all_well(self) -> None:
-        """Set the three jobs as they are on a healthy host, files and all."""
+        """Set the jobs as they are on a healthy host, files and all."""
         from ds01ctl.unitfiles.files import render
 
         for file in render():
@@ -144,12 +144,14 @@ class FakeSystemd:
             place.write_text(file.text)
         wants = self.unit_dir / "ds01.target.wants"
         wants.mkdir(exist_ok=True)
-        for name in ("detect", "state", "units-check"):
+        for name in ("detect", "enforce", "state", "units-check"):
             link = wants / f"ds01-{name}.timer"
             if not link.is_symlink():
                 link.symlink_to(f"/etc/systemd/system/ds01-{name}.timer")
         self.polling("ds01-detect", 30, 12)
         self.ran("ds01-detect", 12)
+        self.polling("ds01-enforce", 300, 120)
+        self.ran("ds01-enforce", 120)
         self.calendar("ds01-state", "*-*-* 05:10:00", 3600)
         self.ran("ds01-state", 80_000, 2.5)
         self.calendar("ds01-units-check", "*-*-* 06:10:00", 7200)

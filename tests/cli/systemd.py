@@ -33,6 +33,7 @@ STATE = (
     "var/cache/ds01",
     "run/mount",
     "run/systemd/systemd-units-load",
+    "run/systemd/system.control",
 )
 """Where jobs keep what they remember: an uninstall leaves it. And traces of mount and systemd."""
 

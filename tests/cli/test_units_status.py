@@ -51,7 +51,9 @@ def fail_detect(systemd):
 def test_all_is_well(host, systemd):
     document = host.json(*STATUS, "--exit-code")
     assert (document["status"], document["findings"]) == ("ok", [])
-    assert [row["job"] for row in document["data"]["jobs"]] == ["detect", "state", "units-check"]
+    assert [row["job"] for row in document["data"]["jobs"]] == [
+        "detect", "enforce", "state", "units-check"
+    ]  # fmt: skip
     detect = job(document, "detect")
     assert (detect["state"], detect["enabled"], detect["missed_runs"]) == ("ok", True, 0)
     assert (detect["result"], detect["exit_code"], detect["duration_s"]) == ("success", 0, 0.5)
@@ -83,7 +85,7 @@ def test_the_table_in_a_pipe(host, systemd):
     [told] = [row for row in rows if row.startswith("job-failing")]
     assert "resource-limits.yaml:3: \\x1b[31mbad" in told
     assert "journalctl -u ds01-detect -n 20" in told
-    assert rows[-1] == "3 jobs: 1 ok, 1 failing, 1 never-ran; 1 finding"
+    assert rows[-1] == "4 jobs: 2 ok, 1 failing, 1 never-ran; 1 finding"
 
 
 @pytest.mark.parametrize("columns", [80, 60, 200])
@@ -91,8 +93,8 @@ def test_the_table_fits_a_terminal(host, systemd, columns):
     # bash would set COLUMNS to what stty says
     host.env |= {"COLUMNS": str(columns), "SHELL": "/bin/sh"}
     shown = re.sub(r"\x1b\[[\d;]*m", "", host.on_terminal(*STATUS)).splitlines()
-    table = [text for text in shown if text.startswith(("JOB", "detect", "state", "units-check"))]
-    assert len(table) == 4
+    table = [text for text in shown if text.startswith(("JOB", "detect", "enforce", "state", "units-check"))]
+    assert len(table) == 5
     assert all(len(text.rstrip()) <= columns for text in table)
     assert ("MEMORY" in table[0]) == (columns == 200)
 
