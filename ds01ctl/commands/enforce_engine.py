@@ -27,9 +27,9 @@ def engine_findings(policy: Policy, paths: Paths) -> Iterator[Finding]:
         subject = {"type": "engine", "host": facts.host, "check": "cgroup driver"}
         text = "cgroupfs: no slice of systemd's binds its containers; each is held by itself"
         fix = f'in {facts.config_path}: "exec-opts": ["native.cgroupdriver=systemd"]'
-        evidence = (text, f"{fix}; then, when no container runs: systemctl restart docker")
+        told = (text, f"{fix}; then, when no container runs: systemctl restart docker")
         key = ("engine-setting", facts.host, "cgroup driver")
-        yield Finding("engine-setting", "warning", None, subject, evidence, key)
+        yield Finding("engine-setting", "warning", None, subject, told, key)
         # a parent is no slice then
         return
     for row in (driver_row(facts, facts.engine, policy), parent_row(facts, facts.engine, policy)):

@@ -120,13 +120,14 @@ def drifts(home: Home, values: Mapping[str, str], seen: Seen, machine: Hardware)
     """Compare every limit; values: what is to hold now, by property."""
     lines = assigned(seen.file.text or "") if seen.file.stamp != "foreign" else {}
     nodes = machine.nodes
+    later = [one for one in seen.foreign if one.beats_ours]
     for name, wanted in values.items():
         prop = BY_NAME[name]
         told = seen.told.values.get(name, NONE) if seen.told else None
         is_there = seen.group and prop.file and not seen.group.lacks(prop)
         kernel = seen.group.value(prop) if seen.group and is_there else None
         expected = tuple(one.partition("=")[2] for one in written(prop, wanted, nodes))
-        by = overriding(seen.foreign, name, wanted)
+        by = overriding(later, name, wanted) if later else None
         if lines.get(name) != expected:
             yield Drift(prop, "not-written", wanted, told, kernel)
         elif by:
@@ -150,10 +151,10 @@ def _live_leg(
     return "not-in-kernel" if kernel == NONE else "changed-in-kernel"
 
 
-def overriding(foreign: Sequence[Foreign], name: str, wanted: str) -> str | None:
+def overriding(later: Sequence[Foreign], name: str, wanted: str) -> str | None:
     """Name the drop-in that wins over ours at the unit's next start, if it wants otherwise."""
-    later = [one for one in foreign if one.beats_ours and name in one.values]
-    return later[-1].path if later and later[-1].values[name] != wanted else None
+    of_name = [one for one in later if name in one.values]
+    return of_name[-1].path if of_name and of_name[-1].values[name] != wanted else None
 
 
 def _set_by(foreign: Sequence[Foreign], name: str, told: str | None) -> str | None:

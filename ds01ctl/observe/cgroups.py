@@ -121,10 +121,11 @@ class Cgroups:
 
     def _below(self, path: str) -> list[str]:
         try:
-            with os.scandir(self._root + path) as entries:
-                return [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+            names = os.listdir(self._root + path)  # noqa: PTH208 -- only the names, and fast
         except OSError:
             return []
+        # systemd's; what is below a delegated one is inside of it
+        return [name for name in names if name.endswith((".scope", ".service", ".slice"))]
 
     def slices(self, path: str) -> list[str]:
         """List the slices below one, as paths; a few levels, as a group's name may have dashes."""

@@ -48,6 +48,8 @@ def site(host: Host, ds01ctl: str) -> Iterator[Site]:
     yield site
     host.run(f"{ds01ctl} units uninstall --purge --force", timeout_s=120)
     host.run(f"{ds01ctl} enforce revert --yes", timeout_s=120)
+    # slices stay in memory, with the definition that they had
+    host.run("docker ps -q | xargs -r docker rm -f; systemctl stop ds01.slice")
     host.run("rm -rf /etc/ds01 /var/lib/ds01 /var/log/ds01 /run/ds01 /var/cache/ds01")
 
 
