@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,6 +51,15 @@ def recall(paths: Paths, now: datetime) -> Memory:
             return _recalled(state, now)
     except StateError as error:
         return Memory(gaps=(gap_of(error),))
+
+
+def upgrade(paths: Paths) -> None:
+    """Bring an older store up to date, so that it can be read; what is wrong with it is seen then.
+
+    Otherwise the first run after an upgrade would know of nothing that was held.
+    """
+    with suppress(StateError):
+        State.open_for_recording(paths).close()
 
 
 def gap_of(error: StateError) -> Gap:

@@ -11,8 +11,9 @@ from ds01ctl.commands.enforce_memory import ADMINS, GONE, HELD, JOB, USAGE, gap_
 from ds01ctl.commands.enforce_steps import Done
 from ds01ctl.commands.own_run import own_run
 from ds01ctl.core import usage
+from ds01ctl.core.drift import same
 from ds01ctl.core.enforce_model import in_words
-from ds01ctl.core.properties import NONE
+from ds01ctl.core.properties import BY_NAME, NONE
 from ds01ctl.core.scopes import Held
 from ds01ctl.errors import ExitCode
 from ds01ctl.state import State, StateError
@@ -151,10 +152,12 @@ def _remember(
         state.remember_containers(new, every)
         held = {name: held_row(one) for name, one in held_now(past.held, done).items()
                 if silent or name in ids}  # fmt: skip
-        state.replace_inventory(HELD, held)
-        state.replace_inventory(USAGE, _usage_rows(look, seen))
         now = gathering.utcnow()
-        _remember_people(state, look, now)
+        if not past.gaps:
+            # what could not be read is not to be replaced by nothing
+            state.replace_inventory(HELD, held)
+            state.replace_inventory(USAGE, _usage_rows(look, seen))
+            _remember_people(state, look, now)
         if not failed:
             state.note_success(JOB, now)
         state.note_run(JOB, own_run(began, ExitCode.PARTIAL if failed else ExitCode.OK))
@@ -172,8 +175,8 @@ def _remember_people(state: State, look: Look, now: datetime) -> None:
 def intend(look: Look, changes: Sequence[Change], paths: Paths) -> tuple[Gap, ...]:
     """Note what is about to be written into containers: a crash must not make us forget it."""
     meant = [Done(one, one) for one in changes if one.kind == "write-cgroup" and one.skip is None]
-    if not meant:
-        return ()
+    if not meant or look.memory.gaps:
+        return look.memory.gaps if meant else ()
     held = held_now(look.memory.held, meant, is_intent=True)
     try:
         with State.open_for_recording(paths) as state, state.transaction():
@@ -198,7 +201,13 @@ def held_now(
         name, started = change.container
         old = now.get(name)
         old = old if old and old.started_at == started else Held(started, {}, {})
-        before = {**change.before, **old.before}
+        # what is not as we left it was changed by somebody: that is what was there before us now
+        theirs = {
+            prop: value
+            for prop, value in change.before.items()
+            if prop not in old.values or not same(BY_NAME[prop], value, old.values[prop])
+        }
+        before = {**old.before, **theirs}
         values = {**old.values, **change.after}
         # what is as it was before us is not held any more, once that is sure
         is_sure = one.error is None and not is_intent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ds01ctl.core.drift import Seen, same
+from ds01ctl.core.drift import same
 from ds01ctl.core.enforce_model import Change, Leftover
 from ds01ctl.core.properties import BY_NAME, NONE
 from ds01ctl.core.taking_back import take_back
@@ -21,20 +21,18 @@ _WHY = "enforce revert"
 def changes_of(look: Look) -> Iterator[Change]:
     """Plan to take back all that is ours."""
     world = look.world
-    for home in world.homes:
-        seen = world.seen[home.unit]
-        if seen.file.stamp in {"ours", "edited"}:
-            yield from take_back(_leftover(home.unit, home.cgroup, home.person.uid, seen))
-    for one in world.leftovers:
+    homes = [
+        Leftover(one.unit, one.cgroup, one.person.uid, world.seen[one.unit], "take-back", _WHY)
+        for one in world.homes
+        if world.seen[one.unit].file.stamp in {"ours", "edited"}
+    ]
+    # without systemd's word slices are left as they are
+    for one in (*homes, *world.leftovers) if "logins" in world.chosen else ():
         yield from take_back(one._replace(why=_WHY))
     for scope in world.scopes:
         held = world.held.get(scope.container.id)
         if held and (change := _restored(scope, held)):
             yield change
-
-
-def _leftover(unit: str, cgroup: str, uid: int, seen: Seen) -> Leftover:
-    return Leftover(unit, cgroup, uid, seen, "take-back", _WHY)
 
 
 def _restored(scope: Scope, held: Held) -> Change | None:

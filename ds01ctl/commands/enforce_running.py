@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.commands import enforce_saved, enforcing, gathering
-from ds01ctl.commands.enforce_memory import JOB
+from ds01ctl.commands.enforce_memory import JOB, upgrade
 from ds01ctl.commands.enforce_steps import Done, Site, carry_out, in_order
 from ds01ctl.core import enforce_findings
 from ds01ctl.core.enforce_model import REPORT_ONLY, Plan, in_words
@@ -37,7 +37,7 @@ def plan(wish: Wish, out: Path | None) -> Result:
     found = [*enforce_findings.of_plan(seen.plan, seen.world)]
     found += engine_findings(seen.world.policy, paths)
     data = {**_data(seen), "saved": str(out) if out else None}
-    return _result("enforce plan", seen, found, _planned(in_order(seen.plan.changes), seen), data)
+    return _result("enforce plan", seen, found, _planned(seen), data)
 
 
 def is_pending(result: Result) -> bool:
@@ -59,67 +59,86 @@ def check(wish: Wish) -> Result:
 
 def apply(wish: Wish, saved: Path | None, *, yes: bool, as_json: bool) -> Result:
     """Make what differs as the policy says. Raises UsageError where nobody can be asked."""
-    from ds01ctl.commands import enforce_recording as recording
-
     began = time.monotonic()
     paths = gathering.host_paths()
     _need_yes(yes=yes, as_json=as_json)
     plan_file = enforce_saved.load(saved, wish) if saved else None
-    with job_lock(paths, JOB):
-        seen = enforcing.look(plan_file.wish if plan_file else wish, paths, gathering.utcnow())
+
+    def looked() -> Look:
+        meant = plan_file.wish if plan_file else wish
+        seen = enforcing.look(meant, paths, gathering.utcnow())
         if plan_file:
             enforce_saved.check_unmoved(plan_file, seen)
-        if not yes and any(one.skip is None for one in seen.plan.changes):
-            changes = in_order(seen.plan.changes)
-            _ask(_result("enforce apply", seen, (), _planned(changes, seen), _data(seen)))
-            # the answer may have come hours later
-            seen = _still(seen, enforcing.look(seen.wish, paths, gathering.utcnow()))
-        changes = in_order(seen.plan.changes)
-        gaps = recording.intend(seen, changes, paths)
-        done = list(carry_out(changes, _site(seen, paths)))
-        actions = _actions(changes, done, seen)
-        found = list(enforce_findings.of_plan(seen.plan, seen.world))
-        gaps = (*gaps, *recording.record(seen, done, paths, began))
-    result = _result("enforce apply", seen, found, actions, _data(seen))
-    gaps = tuple(dict.fromkeys((*result.gaps, *gaps)))
-    return result._replace(gaps=gaps, failed_gaps=gathering.is_failure(gaps))
+        return seen
+
+    upgrade(paths)
+    shown = None
+    if not yes:
+        # outside the lock: the answer may come hours later, and the timer goes on
+        shown = looked()
+        _ask(_planned_result("enforce apply", shown))
+    with job_lock(paths, JOB):
+        seen = looked()
+        _check_still(shown, seen)
+        found = enforce_findings.of_plan(seen.plan, seen.world)
+        return _carry_out("enforce apply", seen, found, paths, began)
 
 
 def revert(wish: Wish, *, yes: bool, dry_run: bool, as_json: bool) -> Result:
     """Take everything of ours back."""
-    from ds01ctl.commands import enforce_recording as recording
     from ds01ctl.commands.enforce_reverting import changes_of
 
     began = time.monotonic()
     paths = gathering.host_paths()
-    if not dry_run:
-        _need_yes(yes=yes, as_json=as_json)
-    with job_lock(paths, JOB):
+
+    def looked() -> Look:
         seen = enforcing.look(wish._replace(thorough=True), paths, gathering.utcnow())
-        changes = in_order(list(changes_of(seen)))
-        planned = _result("enforce revert", seen, (), _planned(changes, seen), _data(seen))
-        if dry_run or not changes:
-            return planned
-        if not yes:
-            _ask(planned)
-        seen = seen._replace(plan=Plan(tuple(changes), (), (), ()))
-        done = list(carry_out(changes, _site(seen, paths)))
-        gaps = tuple(dict.fromkeys((*seen.gaps, *recording.record(seen, done, paths, began))))
-        actions = _actions(changes, done, seen)
-    failed = gathering.is_failure(gaps)
-    return planned._replace(actions=actions, gaps=gaps, failed_gaps=failed)
+        return seen._replace(plan=Plan(tuple(changes_of(seen)), (), (), ()))
+
+    if dry_run:
+        return _planned_result("enforce revert", looked())
+    _need_yes(yes=yes, as_json=as_json)
+    upgrade(paths)
+    shown = None
+    if not yes:
+        shown = looked()
+        _ask(_planned_result("enforce revert", shown))
+    with job_lock(paths, JOB):
+        seen = looked()
+        _check_still(shown, seen)
+        if not seen.plan.changes:
+            return _planned_result("enforce revert", seen)
+        return _carry_out("enforce revert", seen, (), paths, began)
 
 
-def _still(shown: Look, now: Look) -> Look:
-    """Give the look of now where it leads to what was shown. Raises Ds01Error where it does not."""
-    if shown.plan.changes != now.plan.changes:
-        what = "the host has moved while you were asked; nothing was changed"
+def _carry_out(
+    command: str, seen: Look, found: Iterable[Finding], paths: Paths, began: float
+) -> Result:
+    from ds01ctl.commands import enforce_recording as recording
+
+    changes = in_order(seen.plan.changes)
+    gaps = recording.intend(seen, changes, paths)
+    if gaps:
+        changes = [_unremembered(one) for one in changes]
+    site = Site(paths, seen.world.machine, seen.cgroups, seen.world.force)
+    done = list(carry_out(changes, site))
+    gaps = tuple(dict.fromkeys((*seen.gaps, *gaps, *recording.record(seen, done, paths, began))))
+    result = _result(command, seen, found, _actions(changes, done, seen), _data(seen))
+    return result._replace(gaps=gaps, failed_gaps=gathering.is_failure(gaps))
+
+
+def _unremembered(change: Change) -> Change:
+    """Leave a container alone where nothing could note what it had before."""
+    if change.kind != "write-cgroup" or change.skip is not None:
+        return change
+    return change._replace(skip="it could not be noted down, and so never be taken back")
+
+
+def _check_still(shown: Look | None, now: Look) -> None:
+    """Raise Ds01Error where what was shown is not what would be done now."""
+    if shown is not None and shown.plan.changes != now.plan.changes:
+        what = "the host has moved since you were shown what would be done; nothing was changed"
         raise Ds01Error(what, "look again: ds01ctl enforce plan")
-    return now
-
-
-def _site(seen: Look, paths: Paths) -> Site:
-    return Site(paths, seen.world.machine, seen.cgroups, seen.world.force)
 
 
 def _need_yes(*, yes: bool, as_json: bool) -> None:
@@ -128,7 +147,9 @@ def _need_yes(*, yes: bool, as_json: bool) -> None:
 
 
 def _ask(planned: Result) -> None:
-    """Show what will be done, and go on only on a yes."""
+    """Show what will be done, and go on only on a yes; nobody is asked about nothing."""
+    if not any(one.outcome == "planned" for one in planned.actions):
+        return
     import typer
 
     from ds01ctl.report.enforce_text import action_lines
@@ -157,7 +178,12 @@ def _result(
     )
 
 
-def _planned(changes: Iterable[Change], seen: Look) -> tuple[Action, ...]:
+def _planned_result(command: str, seen: Look) -> Result:
+    return _result(command, seen, (), _planned(seen), _data(seen))
+
+
+def _planned(seen: Look) -> tuple[Action, ...]:
+    changes = in_order(seen.plan.changes)
     return tuple(_action(one, seen, "skipped" if one.skip else "planned") for one in changes)
 
 

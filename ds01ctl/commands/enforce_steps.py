@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.act import placing, slices
-from ds01ctl.core.drift import same
+from ds01ctl.core.drift import SIBLINGS, same
 from ds01ctl.core.dropin_text import assigned, unit_at
 from ds01ctl.core.placing import Change as FileChange
 from ds01ctl.core.properties import BY_NAME, NONE, fits, number, shown, written
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from ds01ctl.observe.cgroups import Cgroups
     from ds01ctl.paths import Paths
 
-_SIBLINGS = ("memory.max", "io.max", "cpu.weight")
-"""Files by which a controller is known to be there."""
 _GREW = "more memory is in use by now: memory_max waits for the next run"
+_FAILED = "left, for the change before it failed"
 
 
 class Site(NamedTuple):
@@ -54,9 +53,12 @@ class Done(NamedTuple):
 
 
 def carry_out(changes: Sequence[Change], site: Site) -> Iterator[Done]:
-    """Make every change that is to be made; what fails for one slice does not end the others."""
+    """Make every change that is to be made; what fails for one slice does not end the others.
+
+    changes: as in_order puts them.
+    """
     of_units: dict[str, list[Change]] = {}
-    for change in in_order(changes):
+    for change in changes:
         if change.skip is None:
             of_units.setdefault(_unit(change), []).append(change)
     for together in of_units.values():
@@ -88,24 +90,43 @@ def _unit(change: Change) -> str:
     return unit_at(change.target) if _is_file(change) else change.target
 
 
-def _together(changes: Sequence[Change], site: Site) -> Iterator[Done]:
+def _together(changes: Sequence[Change], site: Site) -> list[Done]:
     """Make the changes of one slice or container; the rest is left where one is not made whole."""
-    left = _GREW if any(_looked_again(c, site) != c for c in changes) else None
+    left = _GREW if any(_looked_again(one, site) != one for one in changes) else None
+    done: list[Done] = []
+    old = None
     for planned in changes:
         change = _looked_again(planned, site)
-        if left is not None and (_is_file(change) or not change.after):
-            yield Done(planned, change, note=left)
-            continue
-        if left is not None and left != _GREW:
-            yield Done(planned, change, note=left)
+        if left is None and change != planned:
+            left = _GREW
+            done = [_put_back(one, old, site) if _is_file(one.change) else one for one in done]
+        if left == _FAILED or (left == _GREW and (_is_file(change) or not change.after)):
+            done.append(Done(planned, change, note=left))
             continue
         try:
-            note = _make(change, site)
+            if _is_file(change):
+                old, note = _place(change, site), None
+            else:
+                note = _make(change, site)
         except Ds01Error as error:
-            left = "left, for the change before it failed"
-            yield Done(planned, change, error=error.message)
+            left = _FAILED
+            done.append(Done(planned, change, error=error.message))
         else:
-            yield Done(planned, change, note=note)
+            done.append(Done(planned, change, note=note))
+    return done
+
+
+def _put_back(done: Done, old: str | None, site: Site) -> Done:
+    """Put back the file that was there: what is live could not follow it."""
+    unit = unit_at(done.change.target)
+    try:
+        if old is None:
+            slices.remove_drop_in(site.paths, unit)
+        else:
+            slices.write_drop_in(site.paths, unit, old)
+    except Ds01Error as error:
+        return done._replace(error=error.message)
+    return done._replace(note=_GREW)
 
 
 def _looked_again(change: Change, site: Site) -> Change:
@@ -126,20 +147,16 @@ def _looked_again(change: Change, site: Site) -> Change:
 
 
 def _make(change: Change, site: Site) -> str | None:
-    """Make one change; give the reason where there was nothing to make it on."""
+    """Change what is live; give the reason where there was nothing to change."""
     if change.kind == "set-property":
         nodes = site.machine.nodes
         pairs = ((BY_NAME[name], value) for name, value in change.after.items())
         slices.set_properties(
             change.target, [line for prop, value in pairs for line in written(prop, value, nodes)]
         )
-        _verify(change, site)
-    elif change.kind == "write-cgroup":
-        if not _write_cgroup(change, site):
-            return "the container has ended, or was started again: the next run looks at it"
-        _verify(change, site)
-    else:
-        _place(change, site)
+    elif not _write_cgroup(change, site):
+        return "the container has ended, or was started again: the next run looks at it"
+    _verify(change, site)
     return None
 
 
@@ -171,7 +188,7 @@ def _verify(change: Change, site: Site) -> None:
     props = [BY_NAME[name] for name in change.after if BY_NAME[name].file]
     if not change.cgroup or not props:
         return
-    group = site.cgroups.group(change.cgroup, [*{prop.file for prop in props}, *_SIBLINGS])
+    group = site.cgroups.group(change.cgroup, [*{prop.file for prop in props}, *SIBLINGS])
     if group is None:
         return
     wrong = [
@@ -183,8 +200,8 @@ def _verify(change: Change, site: Site) -> None:
         raise Ds01Error(f"the kernel did not take it: {', '.join(wrong)}")
 
 
-def _place(change: Change, site: Site) -> None:
-    """Write or remove a drop-in; one that somebody edited is copied first."""
+def _place(change: Change, site: Site) -> str | None:
+    """Write or remove a drop-in, and give what was there; an edited one is copied first."""
     unit = unit_at(change.target)
     path = site.paths.under(change.target)
     try:
@@ -198,9 +215,12 @@ def _place(change: Change, site: Site) -> None:
         if stamp == "foreign":
             raise Ds01Error(f"{path}: is not ds01ctl's", "move it away")
         placing.keep_copy(site.paths, FileChange(change.target, "replace", "edited", old, new))
-    gone = set(assigned(old or "")) - set(assigned(new or ""))
-    slices.forget_runtime(site.paths, unit, sorted(gone))
+    before, after = assigned(old or ""), assigned(new or "")
+    # what set-property left in /run would win over the file at the next log-in
+    moved = [name for name in before if after.get(name) != before[name]]
+    slices.forget_runtime(site.paths, unit, sorted(moved))
     if new is None:
         slices.remove_drop_in(site.paths, unit)
     else:
         slices.write_drop_in(site.paths, unit, new)
+    return old

@@ -15,7 +15,7 @@ from ds01ctl.commands import enforce_people, gathering
 from ds01ctl.commands.enforce_memory import Memory
 from ds01ctl.core import drift, enforce, homes, people, scopes, slice_names
 from ds01ctl.core.dropin_text import assigned, owner_uid
-from ds01ctl.core.enforce_model import RULES, Leftover, Plan, World
+from ds01ctl.core.enforce_model import RULES, Leftover, Plan, Shared, World
 from ds01ctl.core.model import Gap, Snapshot
 from ds01ctl.core.placing import NOTHING, Found
 from ds01ctl.core.properties import BY_NAME, KERNEL_FILES
@@ -25,6 +25,7 @@ from ds01ctl.unitfiles.stamp import state_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ds01ctl.commands.gathering import Loaded
     from ds01ctl.core.enforce_model import Fate, Mode, Rule
     from ds01ctl.core.homes import Hardware, Home
     from ds01ctl.core.people import Person, Roll
@@ -73,6 +74,7 @@ def look(wish: Wish, paths: Paths, now: datetime) -> Look:
     """Look once and decide. Raises Ds01Error without v2, systemd or a policy: nothing is done."""
     from ds01ctl.commands.enforce_memory import recall
     from ds01ctl.observe import cgroups, own_place
+    from ds01ctl.observe.dropins import DropIns
 
     if problem := own_place.own_namespace_problem(paths):
         raise Ds01Error(problem, "run ds01ctl on the host itself, outside any container")
@@ -80,17 +82,19 @@ def look(wish: Wish, paths: Paths, now: datetime) -> Look:
     if not paths.under("/run/systemd/system").is_dir():
         raise Ds01Error("systemd is not PID 1 here: there is nothing to set limits with")
     loaded = gathering.load_policy(paths, wish.config)
-    if not loaded.policy.files:
-        hint = "ds01ctl config init writes one; without it nothing would be limited"
+    memory = recall(paths, now)
+    if not loaded.policy.files and (memory.held or DropIns(paths).ours()):
+        # a policy that was lost must not lift every limit
+        hint = "put it back, or take the limits back with ds01ctl enforce revert --config FILE"
         raise Ds01Error("no policy file: nothing is decided, and nothing taken back", hint)
-    return _Looker(wish, paths, now, loaded.policy, recall(paths, now)).look()
+    return _Looker(wish, paths, now, loaded, memory).look()
 
 
 class _Looker:
     """Collects what one look needs."""
 
     def __init__(
-        self, wish: Wish, paths: Paths, now: datetime, policy: Policy, memory: Memory
+        self, wish: Wish, paths: Paths, now: datetime, loaded: Loaded, memory: Memory
     ) -> None:
         from ds01ctl.observe.cgroups import Cgroups
         from ds01ctl.observe.dropins import DropIns
@@ -98,12 +102,12 @@ class _Looker:
         self._wish = wish
         self._paths = paths
         self._now = now
-        self._policy = policy
+        self._policy = loaded.policy
         self._memory = memory
         self._cgroups = Cgroups(paths)
         self._drop_ins: DropIns = DropIns(paths)
-        self._root = str(policy.value("platform.slice"))
-        self._gaps: list[Gap] = list(memory.gaps)
+        self._root = str(loaded.policy.value("platform.slice"))
+        self._gaps: list[Gap] = [*loaded.gaps, *memory.gaps]
 
     def look(self) -> Look:
         snapshot, reading, facts = enforce_people.read(
@@ -118,6 +122,8 @@ class _Looker:
         limits = homes.Limits(self._policy, machine)
         listed = tuple(homes.homes(roll.people, names, self._in_use(roll, names), limits))
         seen = self._seen(listed, machine)
+        found = self._scopes(snapshot, roll, listed)
+        owners = {one.person for one in found if one.person and one.person.uid >= 0}
         world = World(
             self._policy,
             machine,
@@ -125,9 +131,10 @@ class _Looker:
             names,
             listed,
             seen,
+            shared={one.uid: _shared(one, limits) for one in owners},
             misfits=limits.misfits,
             leftovers=self._leftovers(listed, roll, names, reading, machine),
-            scopes=self._scopes(snapshot, roll, listed),
+            scopes=found,
             held=self._memory.held,
             modes=self._modes(),
             chosen=frozenset(self._wish.only or RULES),  # type: ignore[arg-type]  # checked words
@@ -326,10 +333,13 @@ class _Looker:
 
     def _modes(self) -> dict[Rule, Mode]:
         """Say of each rule whether it changes anything; at first nothing does, until told to."""
+        own = {rule: self._policy.value(f"enforcement.rules.{rule}") for rule in RULES}
         default = self._policy.value("enforcement.mode")
         if default is None:
-            default = "enforce" if self._has_ours() else "report"
-        return {rule: self._policy.value(f"enforcement.rules.{rule}") or default for rule in RULES}
+            # a drop-in of a rule that was told to enforce says nothing of the others
+            is_used = self._has_ours() and not any(own.values())
+            default = "enforce" if is_used else "report"
+        return {rule: mode or default for rule, mode in own.items()}
 
     def _has_ours(self) -> bool:
         texts = (self._drop_ins.text(unit) for unit in self._drop_ins.ours())
@@ -342,8 +352,12 @@ def _files_of(names: frozenset[str]) -> tuple[str, ...]:
     wanted = {BY_NAME[name].file for name in names}
     siblings = {one for one in KERNEL_FILES for name in wanted
                 if name and one.partition(".")[0] == name.partition(".")[0]}  # fmt: skip
-    few = {"memory.max", "io.max"} & siblings
+    few = drift.SIBLINGS & siblings
     return tuple(sorted((wanted | few) - {""}))
+
+
+def _shared(person: Person, limits: homes.Limits) -> Shared:
+    return Shared(limits.of(person, "slice"), limits.kept(person, "slice"))
 
 
 def _uid_of(unit: str) -> int | None:

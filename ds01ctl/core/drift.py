@@ -41,6 +41,10 @@ _TOLERANCE = 0.01
 """Of a CPU quota: systemd and runc round it."""
 
 
+SIBLINGS = frozenset({"memory.max", "io.max", "cpu.weight"})
+"""Files by which a controller is known to be there."""
+
+
 class Group(NamedTuple):
     """A control group as the kernel has it."""
 
@@ -73,7 +77,6 @@ class Told(NamedTuple):
     values: Mapping[str, str]
     """By property, as core.properties writes values."""
     drop_ins: tuple[str, ...]
-    needs_reload: bool
 
 
 class Foreign(NamedTuple):
@@ -129,7 +132,7 @@ def drifts(home: Home, values: Mapping[str, str], seen: Seen, machine: Hardware)
         expected = tuple(one.partition("=")[2] for one in written(prop, wanted, nodes))
         by = overriding(later, name, wanted) if later else None
         if lines.get(name) != expected:
-            yield Drift(prop, "not-written", wanted, told, kernel)
+            yield Drift(prop, "not-written", wanted, told, kernel, by)
         elif by:
             yield Drift(prop, "overridden", wanted, told, kernel, by)
         elif seen.group and (leg := _live_leg(home, prop, wanted, told, kernel, seen)):
@@ -153,16 +156,22 @@ def _live_leg(
 
 def overriding(later: Sequence[Foreign], name: str, wanted: str) -> str | None:
     """Name the drop-in that wins over ours at the unit's next start, if it wants otherwise."""
-    of_name = [one for one in later if name in one.values]
+    # what makes no sense is passed over by systemd, too
+    of_name = [one for one in later if one.values.get(name, UNKNOWN) != UNKNOWN]
     return of_name[-1].path if of_name and of_name[-1].values[name] != wanted else None
 
 
 def _set_by(foreign: Sequence[Foreign], name: str, told: str | None) -> str | None:
     """Name the file that `systemctl set-property` wrote, where that is what systemd has."""
     for one in reversed(foreign):
-        if ".control/" in one.path and one.values.get(name) == told:
+        if is_set_property(one.path) and one.values.get(name) == told:
             return one.path
     return None
+
+
+def is_set_property(path: str) -> bool:
+    """Tell a file that `systemctl set-property` wrote."""
+    return ".control/" in path
 
 
 def same(prop: Property, one: str, other: str) -> bool:

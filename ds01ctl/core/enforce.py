@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ds01ctl.core.drift import WORDS, Drift, drifts, same
+from ds01ctl.core.drift import WORDS, Drift, drifts, is_set_property, same
 from ds01ctl.core.dropin_text import assigned, place_of, render
 from ds01ctl.core.enforce_model import REPORT_ONLY, Change, Deferred, Plan
 from ds01ctl.core.holding import of_scopes
@@ -12,7 +12,7 @@ from ds01ctl.core.properties import BY_NAME, NONE, fits, number
 from ds01ctl.core.taking_back import now, prune, without_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ds01ctl.core.drift import Seen
     from ds01ctl.core.enforce_model import ChangeKind, Rule, World
@@ -130,7 +130,7 @@ def _changes(
     if seen.group is None:
         return
     live = {one.prop.name: one.wanted for one in drift if one.prop.name in names and _is_live(one)}
-    live |= _taken_back(home, names, lines, seen)
+    live |= _taken_back(home, names, lines, seen, values)
     if live:
         before = {name: now(name, seen) for name in live}
         after = {name: live[name] for name in BY_NAME if name in live}
@@ -152,28 +152,33 @@ def is_settled(home: Home, seen: Seen, machine: Hardware) -> bool:
     values, late = intended(home, seen, force=False)
     if late or (seen.group and any(not BY_NAME[name].file for name in values)):
         return False
+    told = [one.values for one in seen.foreign if is_set_property(one.path)]
+    if any(values.get(name, value) != value for one in told for name, value in one.items()):
+        # systemd may have been told otherwise, whatever the kernel says now
+        return False
     text = drop_in_text(home, values, seen, frozenset(BY_NAME), machine)
     return seen.file.text == text and not any(True for _ in drifts(home, values, seen, machine))
 
 
 def _is_live(drift: Drift) -> bool:
     """Tell whether what holds now differs, and may be mended: a later file would win again."""
-    if drift.leg == "overridden" and ".control/" not in (drift.by or ""):
+    if drift.by is not None and not is_set_property(drift.by):
         return False
     values = (value for value in (drift.kernel, drift.told) if value is not None)
     return any(not same(drift.prop, value, drift.wanted) for value in values)
 
 
 def _taken_back(
-    home: Home, names: frozenset[str], lines: Mapping[str, object], seen: Seen
+    home: Home,
+    names: frozenset[str],
+    lines: Collection[str],
+    seen: Seen,
+    values: Mapping[str, str],
 ) -> dict[str, str]:
     """Give what holds without us, for limits of ours that nobody wants any more."""
-    return {
-        name: value
-        for name in lines
-        if name in names and name not in home.wanted and name not in home.kept
-        if not same(BY_NAME[name], value := without_us(name, seen), now(name, seen))
-    }
+    gone = (name for name in lines if name in names and name not in {*values, *home.kept})
+    without = {name: without_us(name, seen) for name in gone}
+    return {n: v for n, v in without.items() if not same(BY_NAME[n], v, now(n, seen))}
 
 
 def _reason(home: Home, drift: Sequence[Drift], names: frozenset[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ds01ctl.core.drift import WORDS, Drift
+from ds01ctl.core.drift import WORDS, Drift, is_set_property
 from ds01ctl.core.plan import Finding
 from ds01ctl.core.properties import BY_NAME, NONE, is_above, shown
 from ds01ctl.core.quantity import size_text
@@ -38,7 +38,7 @@ def of_plan(plan: Plan, world: World) -> Iterator[Finding]:
         beaten = [one for one in found if one.leg == "overridden"]
         if beaten:
             evidence = [_evidence(one, world) for one in beaten]
-            if any(".control/" not in (one.by or "") for one in beaten):
+            if not all(is_set_property(one.by or "") for one in beaten):
                 evidence.append("remove that file, or write its value into the policy")
             else:
                 evidence.append("`ds01ctl enforce apply` sets the policy's value again")

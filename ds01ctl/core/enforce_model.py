@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ds01ctl.core.drift import Drift, Seen
-    from ds01ctl.core.homes import Hardware, Home, Misfit
+    from ds01ctl.core.homes import Hardware, Home, Misfit, Wanted
     from ds01ctl.core.people import Roll
     from ds01ctl.core.policy import Policy
     from ds01ctl.core.scopes import Bound, Held, Scope
@@ -37,6 +37,14 @@ class Leftover(NamedTuple):
     why: str
 
 
+class Shared(NamedTuple):
+    """The aggregate limits of a person, wherever their containers run."""
+
+    wanted: Mapping[str, Wanted] = {}
+    kept: frozenset[str] = frozenset()
+    """Properties that cannot be told now: left as they are."""
+
+
 class World(NamedTuple):
     """All that a decision rests on."""
 
@@ -47,6 +55,8 @@ class World(NamedTuple):
     homes: tuple[Home, ...]
     seen: Mapping[str, Seen]
     """By unit."""
+    shared: Mapping[int, Shared] = {}
+    """What a person's containers outside every home have to share, by uid."""
     settled: frozenset[str] = frozenset()
     """Units where all is as it should be, as far as the kernel and our drop-in tell."""
     misfits: tuple[Misfit, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ds01ctl.core.enforce_model import REPORT_ONLY, Change, Deferred
+from ds01ctl.core.enforce_model import REPORT_ONLY, Change, Deferred, Shared
 from ds01ctl.core.scopes import LOOSER, RELEASED, bounds, wishes
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ def of_scopes(
     changes: list[Change] = []
     deferred: list[Deferred] = []
     seen: list[tuple[Scope, Mapping[str, Bound]]] = []
-    by_uid = {home.person.uid: home.wanted for home in world.homes if home.kind == "slice"}
     outside: dict[int, int] = {}
     for scope in world.scopes:
         if scope.person and scope.home is None:
@@ -30,18 +29,18 @@ def of_scopes(
         person = scope.person
         if world.users is not None and (person is None or person.login not in world.users):
             continue
-        wanted = by_uid.get(person.uid, {}) if person else {}
+        shared = world.shared.get(person.uid, Shared()) if person else Shared()
         sharing = outside.get(person.uid, 1) if person else 1
-        limits = bounds(scope, world.policy, wanted, sharing, world.machine.page_bytes)
+        limits = bounds(scope, world.policy, shared.wanted, sharing, world.machine.page_bytes)
         seen.append((scope, limits))
-        made, late = _of_scope(scope, limits, world)
+        made, late = _of_scope(scope, limits, shared.kept, world)
         changes += made
         deferred += late
     return changes, deferred, tuple(seen)
 
 
 def _of_scope(
-    scope: Scope, limits: Mapping[str, Bound], world: World
+    scope: Scope, limits: Mapping[str, Bound], kept: frozenset[str], world: World
 ) -> tuple[list[Change], list[Deferred]]:
     if "containers" not in world.chosen or scope.is_unknown:
         return [], []
@@ -49,7 +48,7 @@ def _of_scope(
     started = container.started_at.isoformat() if container.started_at else ""
     held = world.held.get(container.id)
     held = held if held and held.started_at == started else None
-    found, late = wishes(scope, limits, held, force=world.force)
+    found, late = wishes(scope, limits, held, kept, force=world.force)
     if world.modes.get("io") != "enforce" or "io" not in world.chosen:
         found = [wish for wish in found if not wish.prop.is_io]
     skip = None if world.modes.get("containers") == "enforce" else REPORT_ONLY

@@ -228,10 +228,16 @@ class Wish(NamedTuple):
 
 
 def wishes(
-    scope: Scope, limits: Mapping[str, Bound], held: Held | None, *, force: bool
+    scope: Scope,
+    limits: Mapping[str, Bound],
+    held: Held | None,
+    kept: frozenset[str] = frozenset(),
+    *,
+    force: bool,
 ) -> tuple[list[Wish], str | None]:
     """Decide what to write: tighten what is too wide, and loosen only what we once tightened.
 
+    kept: properties whose limit cannot be told now, as a device is missing: left as they are.
     Memory is never cut below what is in use, but with force: then the second part tells how far it
     is, and the container is slowed down instead.
     """
@@ -249,7 +255,7 @@ def wishes(
         elif held and name in held.values and same(prop, held.values[name], now):
             wide = _narrower(prop, bound.value, held.before.get(name, NONE))
             found += [Wish(prop, now, wide, LOOSER)] if not same(prop, wide, now) else []
-    spared = {"MemoryMax"} if deferred else set()
+    spared = kept | ({"MemoryMax"} if deferred else set())
     for name in sorted(set(held.values if held else ()) - set(limits) - spared):
         prop = BY_NAME[name]
         now = scope.group.value(prop)

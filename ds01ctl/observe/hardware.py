@@ -73,7 +73,9 @@ def _is_unmounted(path: str, paths: Paths) -> bool:
         if len(fields) < 2 or line.startswith("#"):
             continue
         mount = fields[1].rstrip("/")
-        if mount and f"{path}/".startswith(f"{mount}/") and not os.path.ismount(paths.under(mount)):
+        is_below = mount and f"{path}/".startswith(f"{mount}/")
+        # the table may name a link
+        if is_below and not os.path.ismount(os.path.realpath(paths.under(mount))):
             return True
     return False
 

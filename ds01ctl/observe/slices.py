@@ -25,7 +25,7 @@ def read(
     if not units:
         return {}, ()
     argv = ["systemctl", "show", "--no-pager"]
-    argv += ["--property", f"Id,DropInPaths,NeedDaemonReload,{SHOWN}", "--", *units]
+    argv += ["--property", f"Id,DropInPaths,{SHOWN}", "--", *units]
     try:
         done = run(argv, timeout_s=TIMEOUT_S, env={"LC_ALL": "C", "SYSTEMD_COLORS": "0"})
     except Ds01Error as error:
@@ -40,5 +40,4 @@ def read(
 
 def _told(said: Mapping[str, str], numbers: Mapping[str, str]) -> Told:
     values = {one.name: of_show(one, said.get(one.show, ""), numbers) for one in PROPERTIES}
-    drop_ins = tuple(said.get("DropInPaths", "").split())
-    return Told(values, drop_ins, said.get("NeedDaemonReload") == "yes")
+    return Told(values, tuple(said.get("DropInPaths", "").split()))

@@ -93,7 +93,11 @@ def test_the_table_fits_a_terminal(host, systemd, columns):
     # bash would set COLUMNS to what stty says
     host.env |= {"COLUMNS": str(columns), "SHELL": "/bin/sh"}
     shown = re.sub(r"\x1b\[[\d;]*m", "", host.on_terminal(*STATUS)).splitlines()
-    table = [text for text in shown if text.startswith(("JOB", "detect", "enforce", "state", "units-check"))]
+    table = [
+        text
+        for text in shown
+        if text.startswith(("JOB", "detect", "enforce", "state", "units-check"))
+    ]
     assert len(table) == 5
     assert all(len(text.rstrip()) <= columns for text in table)
     assert ("MEMORY" in table[0]) == (columns == 200)

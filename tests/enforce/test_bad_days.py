@@ -63,6 +63,14 @@ def test_without_a_policy_nothing_is_taken_back(host: EnforceHost) -> None:
     assert host.kernel(ALICE, "memory.max") == str(96 * GIB)
 
 
+def test_a_host_that_never_had_a_policy(host: EnforceHost) -> None:
+    """The timers may be installed before a policy is written: nothing to do is no failure."""
+    (host.root / "etc/ds01/resource-limits.yaml").unlink()
+    document = host.apply()
+    assert document["actions"] == []
+    assert ("policy", "absent") in {(gap["source"], gap["kind"]) for gap in document["gaps"]}
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
