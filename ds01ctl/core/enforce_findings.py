@@ -35,7 +35,7 @@ KINDS = (
 def of_plan(plan: Plan, world: World) -> Iterator[Finding]:
     """Find what a plan cannot mend, or an admin should decide on."""
     for home, found in plan.drifts:
-        beaten = [one for one in found if one.leg == "overridden"]
+        beaten = [one for one in found if one.by is not None]
         if beaten:
             evidence = [_evidence(one, world) for one in beaten]
             if not all(is_set_property(one.by or "") for one in beaten):
@@ -69,7 +69,7 @@ def of_plan(plan: Plan, world: World) -> Iterator[Finding]:
 def of_drifts(plan: Plan, world: World) -> Iterator[Finding]:
     """Find every limit that is not everywhere as it should be: what `check` tells besides."""
     for home, found in plan.drifts:
-        rest = [one for one in found if one.leg != "overridden"]
+        rest = [one for one in found if one.by is None]
         if rest:
             evidence = [_evidence(one, world) for one in rest]
             yield _of_home("limit-drift", "warning", home, rest, evidence)
@@ -100,7 +100,9 @@ def _evidence(one: Drift, world: World) -> str:
     places = [f"policy {policy}"]
     places += [f"systemd {systemd}"] if one.told is not None else []
     places += [f"kernel {kernel}"] if one.kernel is not None else []
-    words = f"{WORDS[one.leg]} by {one.by}" if one.by else WORDS[one.leg]
+    words = WORDS[one.leg]
+    if one.by:
+        words += f" by {one.by}" if one.leg == "overridden" else f", and {one.by} says otherwise"
     return f"{one.prop.name}: {words} ({', '.join(places)})"
 
 

@@ -192,6 +192,7 @@ def test_killed_at_every_call_of_a_revert(host: EnforceHost) -> None:
         assert host.runtime(ALICE) == []
         if ran.status == 0:
             break
+        assert ran.status == -signal.SIGKILL
     assert call > 2
 
 
@@ -244,7 +245,7 @@ def test_killed_at_every_change_of_a_file(host: EnforceHost) -> None:
 
 
 def test_the_disk_is_full(host: EnforceHost) -> None:
-    """What is live is set all the same; the file is told as failed, and the old one is whole."""
+    """What is live stays as the file is: the old one is whole, and the next run does both."""
     host.start(ALICE)
     host.apply()
     host.policy(POLICY.replace("96G", "120G"))
@@ -254,6 +255,7 @@ def test_the_disk_is_full(host: EnforceHost) -> None:
     )  # fmt: skip
     assert ran.status in {1, 3}, ran.out + ran.err
     assert "MemoryMax=96G" in (host.drop_in(ALICE) or "")
+    assert host.kernel(ALICE, "memory.max") == str(96 * GIB)
     host.apply()
     assert "MemoryMax=120G" in (host.drop_in(ALICE) or "")
     assert host.kernel(ALICE, "memory.max") == str(120 * GIB)
