@@ -112,13 +112,23 @@ class Host:
             f"systemd-run --quiet --collect --unit={unit} --uid='{login}' "
             f"--property=PAMName=login {command}"
         )
-        self._undo.callback(self.run, f"systemctl stop {unit}; loginctl terminate-user '{login}'")
+        self._undo.callback(self.log_out, login)
         # the login comes after the start, and takes the process from the unit to the user's slice
         self.ok(
             f"pid=$(systemctl show --property=MainPID --value {unit}); "
             "until grep -q /user.slice/ /proc/$pid/cgroup; do sleep 0.1; done"
         )
         return unit
+
+    def log_out(self, login: str) -> None:
+        """End a user's sessions, and all that they have left behind.
+
+        logind lets go of what a session's first process leaves: with the slice it ends, too.
+        """
+        self.run(
+            f"systemctl stop session-of-{login}.service; loginctl terminate-user '{login}'; "
+            f"systemctl stop user-$(id --user '{login}').slice"
+        )
 
     def clean(self) -> None:
         """Take back what was put there, the last first."""
