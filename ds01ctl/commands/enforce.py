@@ -125,12 +125,8 @@ def plan(
     from ds01ctl.report.enforce_text import plan_lines
 
     result = run.plan(_wish(user, group, only, config, force=force), out)
-    return Shown(
-        result,
-        lambda: print("\n".join(plan_lines(result))),
-        as_json,
-        exit_on_findings=exit_code and run.is_pending(result),
-    )
+    is_to_tell = exit_code and run.is_pending(result)
+    return _shown(result, plan_lines, as_json=as_json, exit_code=is_to_tell)
 
 
 @app.command()

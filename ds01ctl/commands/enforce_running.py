@@ -17,7 +17,7 @@ from ds01ctl.errors import Ds01Error, UsageError
 from ds01ctl.lock import job_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from ds01ctl.commands.enforcing import Look, Wish
@@ -72,11 +72,7 @@ def apply(wish: Wish, saved: Path | None, *, yes: bool, as_json: bool) -> Result
         return seen
 
     upgrade(paths)
-    shown = None
-    if not yes:
-        # outside the lock: the answer may come hours later, and the timer goes on
-        shown = looked()
-        _ask(_planned_result("enforce apply", shown))
+    shown = None if yes else _asked("enforce apply", looked)
     with job_lock(paths, JOB):
         seen = looked()
         _check_still(shown, seen)
@@ -99,10 +95,7 @@ def revert(wish: Wish, *, yes: bool, dry_run: bool, as_json: bool) -> Result:
         return _planned_result("enforce revert", looked())
     _need_yes(yes=yes, as_json=as_json)
     upgrade(paths)
-    shown = None
-    if not yes:
-        shown = looked()
-        _ask(_planned_result("enforce revert", shown))
+    shown = None if yes else _asked("enforce revert", looked)
     with job_lock(paths, JOB):
         seen = looked()
         _check_still(shown, seen)
@@ -146,16 +139,21 @@ def _need_yes(*, yes: bool, as_json: bool) -> None:
         raise UsageError("nobody can be asked here", "give --yes, or run it on a terminal")
 
 
-def _ask(planned: Result) -> None:
-    """Show what will be done, and go on only on a yes; nobody is asked about nothing."""
-    if not any(one.outcome == "planned" for one in planned.actions):
-        return
-    import typer
+def _asked(command: str, looked: Callable[[], Look]) -> Look:
+    """Show what will be done, and go on only on a yes; nobody is asked about nothing.
 
-    from ds01ctl.report.enforce_text import action_lines
+    Outside the lock: the answer may come hours later, and the timer goes on.
+    """
+    shown = looked()
+    planned = _planned_result(command, shown)
+    if any(one.outcome == "planned" for one in planned.actions):
+        import typer
 
-    print("\n".join(action_lines(planned)), file=sys.stderr, flush=True)
-    typer.confirm("Do it?", abort=True, err=True)
+        from ds01ctl.report.enforce_text import action_lines
+
+        print("\n".join(action_lines(planned)), file=sys.stderr, flush=True)
+        typer.confirm("Do it?", abort=True, err=True)
+    return shown
 
 
 def _result(

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ds01ctl.commands import enforce_people, gathering
+from ds01ctl.commands import enforce_containers, enforce_people, gathering
 from ds01ctl.commands.enforce_memory import Memory
-from ds01ctl.core import drift, enforce, homes, people, scopes, slice_names
+from ds01ctl.core import drift, enforce, homes, people, slice_names
 from ds01ctl.core.dropin_text import assigned, owner_uid
 from ds01ctl.core.enforce_model import RULES, Leftover, Plan, Shared, World
 from ds01ctl.core.model import Gap, Snapshot
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from ds01ctl.observe.dropins import DropIns
     from ds01ctl.observe.users import UsersReading
     from ds01ctl.paths import Paths
-
-_FILES = (*KERNEL_FILES, "cpuset.cpus.effective")
-_UNOWNED = "?"
 
 
 class Wish(NamedTuple):
@@ -122,7 +119,9 @@ class _Looker:
         limits = homes.Limits(self._policy, machine)
         listed = tuple(homes.homes(roll.people, names, self._in_use(roll, names), limits))
         seen = self._seen(listed, machine)
-        found = self._scopes(snapshot, roll, listed)
+        found = enforce_containers.scopes_of(
+            snapshot, roll, listed, self._policy, self._cgroups, self._now
+        )
         owners = {one.person for one in found if one.person and one.person.uid >= 0}
         world = World(
             self._policy,
@@ -293,43 +292,7 @@ class _Looker:
         # an offline directory may say so once: it takes two runs in a row
         return ("take-back", why) if uid in self._memory.gone else ("wait", why)
 
-    # --- containers ---
-
-    def _scopes(
-        self, snapshot: Snapshot, roll: Roll, listed: Iterable[Home]
-    ) -> tuple[scopes.Scope, ...]:
-        hosts = {one.host for one in snapshot.engines if not one.is_users_own}
-        ours = [one for one in snapshot.containers if one.engine in hosts and one.pid]
-        if not ours:
-            return ()
-        from ds01ctl.core.allocation import is_accountable
-        from ds01ctl.core.judge import Judge
-        from ds01ctl.core.owner import People
-
-        names = People(snapshot, self._policy.roster, self._root)
-        judge = Judge(snapshot, self._policy, names, self._now, {})
-        workloads = [judge.of_container(one, [one.pid or 0]) for one in ours]
-        groups = {one.cgroup: self._cgroups.group(one.cgroup, _FILES) for one in ours if one.cgroup}
-        by_uid: dict[int, list[Home]] = {}
-        for home in listed:
-            by_uid.setdefault(home.person.uid, []).append(home)
-        holders = scopes.Holders(
-            lambda owner: is_accountable(owner, snapshot),
-            {one.uid: one for one in roll.people},
-            {one.uid for one in roll.spared},
-            by_uid,
-            self._stand_in(),
-            names_known=not snapshot.lacks("users"),
-        )
-        there = {path: group for path, group in groups.items() if group}
-        used = self._cgroups.in_use_bytes
-        found = scopes.scopes(workloads, there, holders)
-        return tuple(one._replace(in_use_bytes=used(one.group.path)) for one in found)
-
-    def _stand_in(self) -> Person | None:
-        if self._policy.value("enforcement.unowned_containers") != "hold":
-            return None
-        return people.Person(_UNOWNED, -1, str(self._policy.value("default_group")))
+    # --- modes ---
 
     def _modes(self) -> dict[Rule, Mode]:
         """Say of each rule whether it changes anything; at first nothing does, until told to."""

@@ -28,38 +28,36 @@ def explain(user: str, config: Path | None) -> Result:
     data: dict[str, Any] = {**policy.data, "live": None, "processes": None, "spared": None}
     gaps = policy.gaps
     try:
-        live, more = _live(user, config)
+        live, more = _live(user, asked)
         data |= live
         gaps = (*gaps, *more)
     except UsageError as error:
         data["spared"] = error.message
     except Ds01Error as error:
         gaps = (*gaps, Gap("enforce", "absent", error.message))
-    data["events"], events_gaps = _events(user, config)
+    data["events"], events_gaps = _events(user, asked)
     gaps = (*gaps, *events_gaps)
     return policy._replace(
         command="explain", data=data, gaps=gaps, failed_gaps=gathering.is_failure(gaps)
     )
 
 
-def _live(user: str, config: Path | None) -> tuple[dict[str, Any], tuple[Gap, ...]]:
+def _live(user: str, asked: configuring.Asked) -> tuple[dict[str, Any], tuple[Gap, ...]]:
     from ds01ctl.commands import enforce_showing, enforcing
 
-    paths = gathering.host_paths()
-    wish = enforcing.Wish(users=(user,), config=config, thorough=True)
-    seen: Look = enforcing.look(wish, paths, gathering.utcnow())
+    wish = enforcing.Wish(users=(user,), config=asked.explicit, thorough=True)
+    seen: Look = enforcing.look(wish, asked.paths, asked.now)
     person = seen.world.roll.by_login()[user]
     rows = enforce_showing.people_rows(seen)
-    processes = enforce_showing.processes_of(person, seen, paths)
+    processes = enforce_showing.processes_of(person, seen, asked.paths)
     return {"live": rows[0], "processes": processes}, seen.gaps
 
 
-def _events(user: str, config: Path | None) -> tuple[list[dict[str, Any]], tuple[Gap, ...]]:
+def _events(user: str, asked: configuring.Asked) -> tuple[list[dict[str, Any]], tuple[Gap, ...]]:
     from ds01ctl import eventlog
 
-    paths = gathering.host_paths()
-    policy = gathering.load_policy(paths, config).policy
-    log = paths.under(str(policy.value("events.path")))
+    policy = gathering.load_policy(asked.paths, asked.explicit).policy
+    log = asked.paths.under(str(policy.value("events.path")))
     try:
         found = eventlog.select(log, eventlog.Wanted(None, _TYPES, user, EVENTS))
     except Ds01Error as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from itertools import groupby
+
+from ds01ctl.core.properties import cpus_text
 
 _MOST_CPUS = 8192
 """CONFIG_NR_CPUS of the widest kernels; more is a typing error."""
@@ -30,13 +31,7 @@ def cpu_list(text: str) -> str:
         if not first <= last < _MOST_CPUS:
             raise ValueError(text)
         found.update(range(first, last + 1))
-    # in a run of neighbours the number and its place in the list rise together
-    runs = groupby(enumerate(sorted(found)), key=lambda one: one[1] - one[0])
-    return ",".join(_span([cpu for _, cpu in run]) for _, run in runs)
-
-
-def _span(run: list[int]) -> str:
-    return str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"
+    return cpus_text(found)
 
 
 def device_rate(text: str) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ds01ctl.core.cgroup_path import classify, is_below
 from ds01ctl.core.policy import canonical
+from ds01ctl.core.slice_names import user_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +73,6 @@ class People:
         self, snapshot: Snapshot, roster: Iterable[str] = (), slice_name: str = "ds01.slice"
     ) -> None:
         self.slice_name = slice_name
-        self._user_slice = re.escape(slice_name.removesuffix(".slice")) + r"-.+-([^-]+)\.slice"
         self._users = snapshot.users
         self._uids = {**{login: uid for uid, login in snapshot.users.items()}, **snapshot.uids}
         self._names_unknown = snapshot.lacks("users")
@@ -96,8 +96,7 @@ class People:
         """Read the user part of the platform's slice that a control group is in."""
         if not is_below(cgroup, self.slice_name):
             return None
-        match = re.fullmatch(self._user_slice, place.slice or "")
-        return match[1] if match else None
+        return user_part(place.slice or "", self.slice_name)
 
     def of_slice(self, part: str) -> str | None:
         """Find the one login that the user part of a slice name stands for."""
