@@ -67,6 +67,7 @@ class Problem(NamedTuple):
 Layer = Mapping[str, Setting]
 
 
+@cache
 def canonical(login: str) -> str:
     """Give the form of a login that slice names have; empty where nothing of it is usable.
 

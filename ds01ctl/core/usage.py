@@ -44,8 +44,13 @@ class Count(NamedTuple):
 
 def counters(text: str) -> dict[str, int]:
     """Read lines of ``name number``."""
-    pairs = (line.split() for line in text.splitlines())
-    return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdecimal()}
+    words = text.split()
+    try:
+        return dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    except ValueError:
+        # not what the kernel writes: each line for itself
+        pairs = (line.split() for line in text.splitlines())
+        return {p[0]: int(p[1]) for p in pairs if len(p) == 2 and p[1].isdecimal()}
 
 
 def pressure(text: str | None) -> float | None:

@@ -92,40 +92,13 @@ class Cgroups:
                 swap_bytes=_count("memory.swap.current", folder) if now else None,
                 tasks=_count("pids.current", folder) if now else None,
                 oom_kills=memory.get("oom_kill"),
-                forks_refused=self._refused(path),
+                forks_refused=_refused(folder),
                 cpu_pressure=pressure(_text("cpu.pressure", folder)),
                 memory_pressure=pressure(_text("memory.pressure", folder)),
                 io_pressure=pressure(_text("io.pressure", folder)),
             )
         finally:
             os.close(folder)
-
-    def _refused(self, path: str) -> int | None:
-        """Count refused forks in a group and all below it.
-
-        Before Linux 6.11 they are counted where they were tried, not at the limit that refused.
-        """
-        own = _open(self._root + path)
-        if own is None:
-            return None
-        try:
-            text = _text("pids.events", own)
-        finally:
-            os.close(own)
-        if text is None:
-            return None
-        found = counters(text).get("max", 0)
-        for name in self._below(path):
-            found += self._refused(f"{path}/{name}") or 0
-        return found
-
-    def _below(self, path: str) -> list[str]:
-        try:
-            names = os.listdir(self._root + path)  # noqa: PTH208 -- only the names, and fast
-        except OSError:
-            return []
-        # systemd's; what is below a delegated one is inside of it
-        return [name for name in names if name.endswith((".scope", ".service", ".slice"))]
 
     def slices(self, path: str) -> list[str]:
         """List the slices below one, as paths; a few levels, as a group's name may have dashes."""
@@ -143,11 +116,40 @@ class Cgroups:
         return found
 
 
-def _open(path: str) -> int | None:
+def _open(path: str, folder: int | None = None) -> int | None:
     try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None
+
+
+def _refused(folder: int) -> int | None:
+    """Count refused forks in a group and all below it.
+
+    Before Linux 6.11 they are counted where they were tried, not at the limit that refused.
+    """
+    text = _text("pids.events", folder)
+    if text is None:
+        return None
+    found = counters(text).get("max", 0)
+    for name in _below(folder):
+        below = _open(name, folder)
+        if below is None:
+            continue
+        try:
+            found += _refused(below) or 0
+        finally:
+            os.close(below)
+    return found
+
+
+def _below(folder: int) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    # systemd's; what is below a delegated one is inside of it
+    return [name for name in names if name.endswith((".scope", ".service", ".slice"))]
 
 
 def _text(name: str, folder: int) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,18 @@ def test_a_device_that_is_missing_loosens_nothing(docker: EnforceHost) -> None:
     assert document["actions"] == []
     assert "limit-unusable" in {one["kind"] for one in document["findings"]}
     assert "rbps=10000000" in (group / "io.max").read_text()
+
+
+def test_the_first_run_after_an_upgrade_knows_what_was_held(docker: EnforceHost) -> None:
+    """An older store is brought up to date before the look: limits of containers are taken back."""
+    group = docker.container(1, home="alice")
+    docker.apply()
+    assert (group / "memory.max").read_text().strip() == str(32 * GIB)
+    with closing(sqlite3.connect(docker.root / DATABASE)) as db:
+        # runs came with the second schema
+        db.execute("DROP TABLE runs")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    docker.policy("defaults: {}\ndefault_group: student\nenforcement: {mode: enforce}\n")
+    docker.apply()
+    assert (group / "memory.max").read_text().strip() == "max"
