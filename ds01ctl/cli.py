@@ -26,7 +26,8 @@ from ds01ctl.report.text import clean  # noqa: E402
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 COMMANDS = (
-    "detect", "enforce", "explain", "config", "snapshot", "events", "doctor", "units", "state",
+    "detect", "enforce", "quota", "explain", "config", "snapshot", "events", "doctor", "units",
+    "state",
 )  # fmt: skip
 """The subcommands, each a module of ds01ctl.commands with an `app` or a `run`."""
 _EPILOG = """\b
@@ -35,6 +36,7 @@ Examples:
   ds01ctl detect workloads --by gpu           who is on which GPU
   ds01ctl detect unmanaged --replay example   the same on an example host
   ds01ctl enforce plan                        which limits are not as the policy says
+  ds01ctl quota report                        who uses how much disk, of which limit
   ds01ctl explain alice                       everything about one user
   ds01ctl events --since 2h                   what happened
   ds01ctl config check                        whether the policy is right
@@ -252,6 +254,6 @@ def _command_words(arguments: list[str]) -> list[str]:
     words = [word for word in arguments if not word.startswith("-")]
     return (
         words[:2]
-        if words[:1] and words[0] in {"detect", "enforce", "config", "units", "state"}
+        if words[:1] and words[0] in {"detect", "enforce", "quota", "config", "units", "state"}
         else words[:1]
     )

@@ -79,6 +79,16 @@ JOBS: tuple[Job, ...] = (
         writes=(STATE, LOGS, "/etc/systemd/system", "/run/systemd/system.control"),
     ),
     Job(
+        name="quota",
+        why="keep disk limits as the policy says, and warn users who come near theirs",
+        command=("quota", "apply", "--yes"),
+        schedule="1h",
+        timeout_s=900,
+        exposure=2.6,
+        needs=("docker", "nvml", "processes", "metrics", "cgroups", "quotas", "terminals"),
+        capabilities=("SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"),
+    ),
+    Job(
         name="state",
         why="check the state store, drop what is past keeping, and copy it",
         command=("state", "maintain"),

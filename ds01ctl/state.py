@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ds01ctl.core.detect import Seen
 from ds01ctl.core.unit_state import Run
+from ds01ctl.quotastate import QuotaState
 from ds01ctl.store import StateError, Store, cannot_open, create, told
 
 if TYPE_CHECKING:
@@ -39,13 +40,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " status INTEGER NOT NULL, cpu_us INTEGER NOT NULL, peak_rss_bytes INTEGER NOT NULL)"
         " WITHOUT ROWID",
     ),
+    (
+        "CREATE TABLE disk_usage (mount TEXT, kind TEXT, id INTEGER, at INTEGER,"
+        " used_bytes INTEGER NOT NULL, PRIMARY KEY (mount, kind, id, at)) WITHOUT ROWID",
+        "CREATE TABLE quota_undo (seq INTEGER PRIMARY KEY AUTOINCREMENT, row TEXT NOT NULL)",
+    ),
 )
 """Statements that lead from schema version N to N + 1; append, never edit."""
 
 Key = tuple[str, ...]
 
 
-class State:
+class State(QuotaState):
     """The open store. Reads work any time, writes inside ``transaction()``."""
 
     def __init__(self, path: Path, store: Store) -> None:

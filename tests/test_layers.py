@@ -8,25 +8,31 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ds01ctl"
 BASE = {"core", "paths", "errors", "files"}
+SYSTEM_CALLS = {"fsxattr", "quotactl", "treewalk"}
 EVERYTHING = {
     "core", "observe", "act", "report", "config", "commands", "state", "store", "storecare", "lock",
-    "eventlog", "run", "paths", "errors", "files", "jobs", "unitfiles", "cron",
+    "eventlog", "run", "paths", "errors", "files", "jobs", "unitfiles", "cron", "fsxattr",
+    "quotactl", "treewalk",
 }  # fmt: skip
 ALLOWED = {
     "jobs": set(),
     "unitfiles": {"jobs", "unitfiles"},
     "cron": {"cron", "core", "errors", "unitfiles"},
     "core": {"core", "jobs"},
-    "observe": BASE | {"run", "observe"},
-    "act": BASE | {"run", "act"},
+    "observe": BASE | SYSTEM_CALLS | {"run", "observe"},
+    "act": BASE | SYSTEM_CALLS | {"run", "act"},
     "report": {"core", "files", "report"},
     "config": BASE | {"config", "jobs"},
     "paths": set(),
     "errors": set(),
     "files": set(),
     "run": {"errors"},
+    "fsxattr": set(),
+    "treewalk": set(),
+    "quotactl": {"core", "errors"},
     "store": {"core", "errors"},
-    "state": {"store", "core", "paths"},
+    "state": {"store", "core", "paths", "quotastate"},
+    "quotastate": {"store"},
     "storecare": {"store"},
     "lock": {"errors", "paths"},
     "loglines": set(),

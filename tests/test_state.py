@@ -378,6 +378,36 @@ def fill_up(disk):
         (disk / "ballast").write_bytes(b"x" * 1_000_000)
 
 
+def test_what_can_be_undone_is_in_the_order_of_adding(paths):
+    with State.open_for_recording(paths) as state:
+        assert state.newest_undo() is None
+        for number in range(5):
+            with state.transaction():
+                state.add_undo(str(number), keep=3)
+        for number in (4, 3, 2):
+            assert state.newest_undo() == str(number)
+            with state.transaction():
+                state.drop_newest_undo()
+        assert state.newest_undo() is None
+
+
+def test_disk_usage(paths):
+    home, scratch = ("/home", "user", 7), ("/scratch", "user", 7)
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            for at, used in ((100, 1), (200, 2), (300, 3)):
+                state.note_disk_usage({home: used, scratch: 5}, at)
+        assert state.newest_disk_usage(250) == {home: (200, 2), scratch: (200, 5)}
+        assert state.disk_usage(150, 300) == {home: [(200, 2), (300, 3)]}
+        assert state.disk_usage(0, 250, [scratch]) == {scratch: [(100, 5), (200, 5)]}
+        with state.transaction():
+            state.keep_disk_usage(200, None)
+        assert state.disk_usage(0, 999) == {home: [(200, 2), (300, 3)]}
+        with state.transaction():
+            state.keep_disk_usage(0, 250)
+        assert state.newest_disk_usage(999) == {home: (200, 2), scratch: (200, 5)}
+
+
 def fill(paths):
     with State.open_for_recording(paths) as state, state.transaction():
         state.remember_containers({str(n): "x" * 1000 for n in range(1000)}, keep=set())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ds01ctl.core import enforce_findings, job_findings
+from ds01ctl.core import enforce_findings, job_findings, project_findings, quota_model
 from ds01ctl.core.findings import KINDS
 from ds01ctl.core.plan import SEVERITIES
 from ds01ctl.report.document import SCHEMA
@@ -33,7 +33,15 @@ def schema() -> dict[str, Any]:
     """Build the schema."""
     gap = _object(source=_TEXT, kind=_one_of("absent", "failed", "denied"), reason=_TEXT)
     finding = _object(
-        kind={"enum": [*KINDS, *job_findings.KINDS, *enforce_findings.KINDS]},
+        kind={
+            "enum": [
+                *KINDS,
+                *job_findings.KINDS,
+                *enforce_findings.KINDS,
+                *project_findings.KINDS,
+                *quota_model.FINDINGS,
+            ]
+        },
         severity={"enum": list(SEVERITIES)},
         user=_MAYBE_TEXT,
         subject={"type": "object", "required": ["type"]},

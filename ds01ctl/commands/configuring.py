@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ds01ctl.commands import storage_rows
 from ds01ctl.core.host_keys import host_keys
 from ds01ctl.core.key import Key
 from ds01ctl.core.keys import CONTAINER_TYPE, user_keys
@@ -35,6 +36,11 @@ class Asked(NamedTuple):
     env: Mapping[str, str]
     host: str
     now: datetime
+
+    @property
+    def today(self) -> date:
+        """Give the day in the host's time zone, which the days in the policy are in."""
+        return self.now.astimezone().date()
 
     def result(self, command: str, data: Mapping[str, Any], gaps: tuple[Gap, ...] = ()) -> Result:
         """Make the result of a command."""
@@ -66,17 +72,18 @@ def check(asked: Asked) -> Result:
 def show(asked: Asked, *, resolved: bool) -> Result:
     """List what the policy sets, and where; resolved: also what is built in."""
     policy, gaps = _load(asked)
-    rows = [_row(setting, _key_of(setting.key)) for setting in policy.host.values()]
+    today, host = asked.today, policy.host.values()
+    rows = [row for setting in host for row in _rows(setting, _key_of(setting.key), today)]
     if resolved:
         missing = [key for key in host_keys() if key not in policy.host]
         found = [policy.setting(name) for name in missing if host_keys()[name].effect]
         rows += [_row(setting, host_keys()[setting.key]) for setting in found]
-    rows += _layer_rows("defaults", policy.defaults)
+    rows += _layer_rows("defaults", policy.defaults, today)
     for name, layer in policy.groups.items():
-        rows += _layer_rows(f"groups.{name}", layer)
+        rows += _layer_rows(f"groups.{name}", layer, today)
     for login, layers in policy.overrides.items():
         for layer in reversed(layers):
-            rows += _layer_rows(f"user_overrides.{login}", layer)
+            rows += _layer_rows(f"user_overrides.{login}", layer, today)
     members = {login: group.value for login, group in sorted(policy.members.items())}
     exempt = [_exemption(row, asked.now) for row in policy.exemptions]
     data = {
@@ -108,11 +115,21 @@ def explain(asked: Asked, user: str) -> Result:
         ],
         "files": list(policy.files),
         "group": _row(policy.group_of(user), None),
-        "limits": [_explained(policy, user, name, key) for name, key in _told(policy, user)],
+        "limits": _limits(policy, user, asked.today),
         "exemptions": [_exemption(row, asked.now) for row in policy.exemptions_of(user)],
         "bare_metal_exempt": _origin(leave) if leave else None,
     }
     return asked.result("explain", data, gaps)
+
+
+def _limits(policy: Policy, user: str, today: date) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for name, key in _told(policy, user):
+        if key.kind == "storage":
+            rows += storage_rows.explained(policy, user, today)
+        else:
+            rows.append(_explained(policy, user, name, key))
+    return rows
 
 
 def _told(policy: Policy, user: str) -> list[tuple[str, Key]]:
@@ -226,10 +243,17 @@ def _key_of(name: str) -> Key | None:
     return host_keys().get(name)
 
 
-def _layer_rows(prefix: str, layer: Mapping[str, Setting]) -> list[dict[str, Any]]:
+def _layer_rows(prefix: str, layer: Mapping[str, Setting], today: date) -> list[dict[str, Any]]:
     keys = user_keys()
-    rows = [_row(setting, keys.get(setting.key)) for setting in layer.values()]
-    return [{**row, "key": f"{prefix}.{row['key']}"} for row in rows]
+    told = (_rows(setting, keys.get(setting.key), today) for setting in layer.values())
+    return [{**row, "key": f"{prefix}.{row['key']}"} for rows in told for row in rows]
+
+
+def _rows(setting: Setting, key: Key | None, today: date) -> list[dict[str, Any]]:
+    """Tell a setting: in one row, or in one for each path or project that it names."""
+    if key and key.kind in {"storage", "projects"} and setting.value:
+        return storage_rows.rows_of(setting.value, today)
+    return [_row(setting, key)]
 
 
 def _explained(policy: Policy, user: str, name: str, key: Key) -> dict[str, Any]:
@@ -253,7 +277,7 @@ def _row(setting: Setting, key: Key | None) -> dict[str, Any]:
 def _unit(key: Key | None) -> str | None:
     if key is None:
         return None
-    return key.unit or (key.kind if key.kind in {"hours", "minutes", "seconds"} else None)
+    return key.unit or (key.kind if key.kind in {"days", "hours", "minutes", "seconds"} else None)
 
 
 def _origin(origin: Origin | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ds01ctl.core import doctor
 from ds01ctl.core.host_facts import HostFacts, PolicyFacts, StoreFacts, Unread
 from ds01ctl.core.plan import Result
 from ds01ctl.core.policy import builtin_policy
+from ds01ctl.core.storage import folders_of
 from ds01ctl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -98,11 +99,12 @@ def gather_host(paths: Paths, read: _Read) -> HostFacts:
         reading = nvml.collect(child, deadline_s=float(policy.value("nvml.timeout_s")), paths=paths)
     data_root = "/var/lib/docker" if isinstance(docker.engine, Unread) else docker.engine.data_root
     homes = tuple(map(str, policy.value("users.home_dirs") or ()))
+    folders = (*homes, data_root, "/scratch", *folders_of(policy))
     return HostFacts(
         systemd=systemd,
         docker=docker,
         gpu=host_gpu.read(reading, paths),
-        disk=host_disk.read(paths, (*homes, data_root, "/scratch")),
+        disk=host_disk.read(paths, folders),
         metrics=host_watch.metrics(paths, policy, commands.get("node_exporter", [])),
         logs=host_watch.logs(paths, policy),
         units=host_watch.units(paths),

@@ -34,7 +34,7 @@ def scopes_of(
     ours = [one for one in snapshot.containers if one.engine in hosts and one.pid]
     if not ours:
         return ()
-    from ds01ctl.core.allocation import is_accountable
+    from ds01ctl.core.held import is_accountable
     from ds01ctl.core.judge import Judge
     from ds01ctl.core.owner import People
 

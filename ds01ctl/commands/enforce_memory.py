@@ -12,7 +12,7 @@ from ds01ctl.core.scopes import Held
 from ds01ctl.state import State, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ds01ctl.observe.container_facts import KnownFacts
     from ds01ctl.paths import Paths
@@ -106,3 +106,11 @@ def _held(row: str) -> Held | None:
 def held_row(held: Held) -> str:
     """Write down what was written into a container's control group."""
     return json.dumps(held._asdict())
+
+
+def remember_admins(state: State, members: Iterable[str], now: datetime) -> None:
+    """Note who is an admin, each with the time at which that was last seen, within a week."""
+    rows = state.known_inventory().items()
+    still = {name: row for (kind, name), row in rows if kind == ADMINS and _is_fresh(row, now)}
+    seen = dict.fromkeys(members, json.dumps(now.isoformat()))
+    state.replace_inventory(ADMINS, {**still, **seen})

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from ds01ctl.commands import gathering
+from ds01ctl.config.nearest import nearest
 from ds01ctl.core.model import Snapshot
 from ds01ctl.errors import Ds01Error, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Mapping, Sequence, Set
     from datetime import datetime
 
     from ds01ctl.commands.enforcing import Wish
@@ -110,23 +111,32 @@ def members_now(reading: UsersReading, policy: Policy) -> frozenset[str]:
 
 
 def chosen(wish: Wish, roll: Roll, policy: Policy) -> frozenset[str] | None:
+    """Resolve --user and --group of `enforce` to logins; None: everybody."""
+    return chosen_people(wish.users, wish.groups, roll, policy)
+
+
+def chosen_people(
+    users: Sequence[str], groups: Sequence[str], roll: Roll, policy: Policy
+) -> frozenset[str] | None:
     """Resolve --user and --group to logins; None: everybody.
 
     Raises UsageError for somebody who is not there, or is never limited.
     """
-    if not wish.users and not wish.groups:
+    if not users and not groups:
         return None
     listed = roll.by_login()
     spared = {one.login: one for one in roll.spared}
-    for login in wish.users:
+    for login in users:
         if login in spared:
             raise UsageError(f"{login} {spared[login].why}: no limits are set on them")
         if login not in listed:
-            hint = "give a login; ds01ctl enforce show lists those who are known"
+            near = nearest(login, listed)
+            meant = f"did you mean {near}? " if near else ""
+            hint = f"{meant}give a login; ds01ctl enforce show lists those who are known"
             raise UsageError(f"no user {login} is known here", hint)
-    for group in wish.groups:
+    for group in groups:
         if group not in policy.groups and group != policy.value("default_group"):
             known = ", ".join(policy.groups) or "none"
             raise UsageError(f"there is no group {group}", f"groups of the policy: {known}")
-    of_groups = {one.login for one in roll.people if one.group in wish.groups}
-    return frozenset(of_groups | set(wish.users))
+    of_groups = {one.login for one in roll.people if one.group in groups}
+    return frozenset(of_groups | set(users))

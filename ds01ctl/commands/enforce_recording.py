@@ -7,7 +7,15 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.commands import gathering
-from ds01ctl.commands.enforce_memory import ADMINS, GONE, HELD, JOB, USAGE, gap_of, held_row
+from ds01ctl.commands.enforce_memory import (
+    GONE,
+    HELD,
+    JOB,
+    USAGE,
+    gap_of,
+    held_row,
+    remember_admins,
+)
 from ds01ctl.commands.enforce_steps import Done
 from ds01ctl.commands.own_run import own_run
 from ds01ctl.core import usage
@@ -164,11 +172,8 @@ def _remember(
 
 
 def _remember_people(state: State, look: Look, now: datetime) -> None:
-    """Note who is an admin, each with the time at which that was seen, and who is nobody."""
-    seen = dict.fromkeys(look.admins, json.dumps(now.isoformat()))
-    before = {name: row for (kind, name), row in state.known_inventory().items() if kind == ADMINS}
-    still = {name: row for name, row in before.items() if name in look.memory.admins}
-    state.replace_inventory(ADMINS, {**still, **seen})
+    """Note who is an admin, and who is nobody."""
+    remember_admins(state, look.admins, now)
     state.replace_inventory(GONE, {str(uid): "null" for uid in look.gone})
 
 

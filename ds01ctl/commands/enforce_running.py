@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from ds01ctl.commands import enforce_saved, enforcing, gathering
+from ds01ctl.commands import asking, enforce_saved, enforcing, gathering
 from ds01ctl.commands.enforce_memory import JOB, upgrade
 from ds01ctl.commands.enforce_steps import Done, Site, carry_out, in_order
 from ds01ctl.core import enforce_findings
 from ds01ctl.core.enforce_model import REPORT_ONLY, Plan, in_words
 from ds01ctl.core.plan import Action, Result
-from ds01ctl.errors import Ds01Error, UsageError
+from ds01ctl.errors import Ds01Error
 from ds01ctl.lock import job_lock
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def apply(wish: Wish, saved: Path | None, *, yes: bool, as_json: bool) -> Result
     """Make what differs as the policy says. Raises UsageError where nobody can be asked."""
     began = time.monotonic()
     paths = gathering.host_paths()
-    _need_yes(yes=yes, as_json=as_json)
+    asking.need_yes(yes=yes, as_json=as_json)
     plan_file = enforce_saved.load(saved, wish) if saved else None
 
     def looked() -> Look:
@@ -93,7 +92,7 @@ def revert(wish: Wish, *, yes: bool, dry_run: bool, as_json: bool) -> Result:
 
     if dry_run:
         return _planned_result("enforce revert", looked())
-    _need_yes(yes=yes, as_json=as_json)
+    asking.need_yes(yes=yes, as_json=as_json)
     upgrade(paths)
     shown = None if yes else _asked("enforce revert", looked)
     with job_lock(paths, JOB):
@@ -134,11 +133,6 @@ def _check_still(shown: Look | None, now: Look) -> None:
         raise Ds01Error(what, "look again: ds01ctl enforce plan")
 
 
-def _need_yes(*, yes: bool, as_json: bool) -> None:
-    if not yes and (as_json or not sys.stdin.isatty() or not sys.stderr.isatty()):
-        raise UsageError("nobody can be asked here", "give --yes, or run it on a terminal")
-
-
 def _asked(command: str, looked: Callable[[], Look]) -> Look:
     """Show what will be done, and go on only on a yes; nobody is asked about nothing.
 
@@ -147,12 +141,9 @@ def _asked(command: str, looked: Callable[[], Look]) -> Look:
     shown = looked()
     planned = _planned_result(command, shown)
     if any(one.outcome == "planned" for one in planned.actions):
-        import typer
-
         from ds01ctl.report.enforce_text import action_lines
 
-        print("\n".join(action_lines(planned)), file=sys.stderr, flush=True)
-        typer.confirm("Do it?", abort=True, err=True)
+        asking.confirm(action_lines(planned))
     return shown
 
 

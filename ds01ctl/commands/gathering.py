@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import Container
     from ds01ctl.observe.container_facts import KnownFacts
     from ds01ctl.observe.containers import ContainersReading
+    from ds01ctl.observe.engine_hosts import EngineHosts
     from ds01ctl.observe.nvml import NvmlReading
     from ds01ctl.observe.processes import ProcessesReading
     from ds01ctl.paths import Paths
@@ -103,7 +104,7 @@ def gather(
         gaps=(*loaded.gaps, *gpu.gaps, *engines.gaps, *late_gaps, *seen.gaps),
     )
     snapshot = _with_holders(_without_dead(snapshot), policy, paths)
-    snapshot = _with_people(_with_reach(snapshot, paths), policy, paths)
+    snapshot = with_people(_with_reach(snapshot, paths), policy, paths)
     # that a user's own engine is gone is nothing to be missed
     missed = [name for name in seen_before if name != "docker" or snapshot.lacks("docker")]
     # nor that the admin took the policy away
@@ -116,12 +117,9 @@ def read_engines(
     policy: Policy, paths: Paths, known: Mapping[str, KnownFacts]
 ) -> ContainersReading:
     """List the containers of every engine that the policy names, or that is there."""
-    from ds01ctl.observe import containers, engine_hosts
+    from ds01ctl.observe import containers
 
-    setting = policy.setting("docker.hosts")
-    is_built_in = setting.origin is None or not setting.origin.file
-    listed = () if is_built_in else tuple(setting.value or ())
-    hosts = engine_hosts.engine_hosts(listed, os.environ, paths)
+    hosts = hosts_of_engines(policy, paths)
     return containers.read(
         hosts.hosts,
         deadline_s=float(policy.value("docker.timeout_s")),
@@ -129,6 +127,16 @@ def read_engines(
         known=known,
         named_by_admin=hosts.named_by_admin,
     )
+
+
+def hosts_of_engines(policy: Policy, paths: Paths) -> EngineHosts:
+    """Find out which engines to ask: the policy's, else the environment's, else the usual one."""
+    from ds01ctl.observe import engine_hosts
+
+    setting = policy.setting("docker.hosts")
+    is_built_in = setting.origin is None or not setting.origin.file
+    listed = () if is_built_in else tuple(setting.value or ())
+    return engine_hosts.engine_hosts(listed, os.environ, paths)
 
 
 def _late_containers(
@@ -213,7 +221,7 @@ def _with_reach(snapshot: Snapshot, paths: Paths) -> Snapshot:
     return snapshot._replace(gpu_denied=gpu_reach.denied(suspects(snapshot), paths))
 
 
-def _with_people(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
+def with_people(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
     """Name the uids, and find whose the folders are that containers mount."""
     from ds01ctl.observe import grants, users
 

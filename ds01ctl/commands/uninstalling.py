@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _STAMPS = "/var/lib/systemd/timers"
 _EDITED = "ds01ctl units diff shows the edit; --force removes the file and keeps a copy"
-_METRICS = ("ds01_detect.prom", "ds01_enforce.prom", "ds01_units.prom")
+_METRICS = ("ds01_detect.prom", "ds01_enforce.prom", "ds01_quota.prom", "ds01_units.prom")
 
 
 def uninstall(asked: Asked, *, force: bool, purge: bool, dry_run: bool) -> Result:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAPS = ("defaults", "groups", "user_overrides", "container_types")
 """Maps at the top of the file whose keys are names, or limits."""
+OF_MAPS = ("storage", "projects")
+"""Kinds of keys whose value is a map of the admin's own names."""
 
 
 class Spelling(NamedTuple):
@@ -158,6 +160,10 @@ def _read_entry(key: Key, rank: int, entry: Entry, place: Place) -> Setting | No
 
 
 def _read(key: Key, rank: int, entry: Entry, place: Place) -> Any:
+    if key.kind in OF_MAPS:
+        from ds01ctl.config.storage import READERS  # which reads by read_block
+
+        return READERS[key.kind](entry, place)
     if rank == 2:
         return read_old_duration(key, entry.node)
     may_be_unlimited = key.null and key.kind != "choice"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ds01ctl.config.blocks import Block, host_block, limits_blocks
+from ds01ctl.config.blocks import OF_MAPS, Block, host_block, limits_blocks
+from ds01ctl.config.reference_text import INTRODUCTION, LOGIN, PROJECTS, STORAGE
 from ds01ctl.config.schemas import SCHEMAS, TEXTS
+from ds01ctl.config.storage import limit_block, project_block
 from ds01ctl.config.values import LISTS, expected
 from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
 from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, POLICIES
+from ds01ctl.core.storage_keys import PROJECT, STORAGE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,6 +58,8 @@ def _map_of(inner: dict[str, Any]) -> dict[str, Any]:
 def _property(key: Key) -> dict[str, Any]:
     if key.kind == "any":
         return {}
+    if key.kind in OF_MAPS:
+        return _map_of_limits(key.kind)
     if key.kind in {"choice", "choices"}:
         words: dict[str, Any] = {"enum": list(key.choices)}
         inner = {"type": "array", "items": words} if key.kind == "choices" else words
@@ -65,6 +70,15 @@ def _property(key: Key) -> dict[str, Any]:
     if key.null or key.kind in LISTS:
         return {"anyOf": [inner, {"type": "null"}, *_unlimited(key)]}
     return inner
+
+
+def _map_of_limits(kind: str) -> dict[str, Any]:
+    if kind == "projects":
+        project = {**_object(project_block()), "type": "object", "required": ["path"]}
+        return {**_map_of(project), "propertyNames": {"pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"}}
+    size = {"type": ["string", "null"], "pattern": f"{SCHEMAS['disk_size']['pattern']}|^unlimited$"}
+    limit = {**_object(limit_block()), "type": "object", "minProperties": 1}
+    return {**_map_of({"anyOf": [size, limit]}), "propertyNames": {"pattern": "^/"}}
 
 
 def _unlimited(key: Key) -> list[dict[str, Any]]:
@@ -123,24 +137,31 @@ def _with_unit(key: Key) -> str:
 
 def shown_value(key: Key) -> str:
     """Write a key's example, or else its built-in value, as YAML."""
-    value = key.default if key.example is None else key.example
+    return _flow(key.default if key.example is None else key.example)
+
+
+def _flow(value: Any) -> str:
     if isinstance(value, tuple):
-        return "[" + ", ".join(value) + "]"
+        return "[" + ", ".join(map(str, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_flow(item)}" for name, item in value.items()) + "}"
     is_plain = isinstance(value, str) and "%" not in value and not value.startswith("*")
     return str(value) if is_plain else json.dumps(value)
 
 
 def reference() -> str:
     """Write docs/reference/policy.md."""
-    parts = [_INTRODUCTION]
+    parts = [INTRODUCTION]
     parts += [_table("defaults, groups.NAME, user overrides", LIMITS)]
+    parts += [_table("storage.PATH", STORAGE_LIMIT), STORAGE]
     parts += [_table("groups.NAME.aggregate, user overrides: aggregate", AGGREGATE)]
-    parts += [_LOGIN]
+    parts += [LOGIN]
     parts += [_table("policies, groups.NAME.policies, user overrides: policies", POLICIES)]
     parts += [_table("container_types.NAME", CONTAINER_TYPE)]
     parts += [_table("top of the file", TOP)]
     rest = {name: keys for name, keys in HOST_SECTIONS.items() if name != "policies"}
     parts += [_table(name, keys) for name, keys in rest.items() if keys]
+    parts += [_table("quota.projects.NAME", PROJECT), PROJECTS]
     return "\n".join([*parts, _old_names()])
 
 
@@ -184,80 +205,6 @@ def _old_names() -> str:
         "|---|---|---|",
     ]
     return "\n".join([*head, *aliases, *spans]) + "\n"
-
-
-_INTRODUCTION = """\
-# The policy file
-
-Generated from the table of keys; do not edit.
-
-Looked for in this order: `--config FILE`, `$DS01_CONFIG`, `/etc/ds01/resource-limits.yaml`,
-`/opt/ds01-infra/config/runtime/resource-limits.yaml`.
-A file that is there and cannot be read, or has an error in it, stops every command with exit
-code 1; it never counts as an empty one. Without any file the built-in values hold, and no limits.
-
-An unknown key is an error. A section that holds only comments is an empty one.
-`null` is a value, not a missing one: it means no limit, in every layer.
-`true`, `yes`, `on` and `false`, `no`, `off` are accepted for yes and no.
-
-## Which value holds
-
-1. A user's group: from `groups/NAME.members` beside the policy, or the group's own `members` list;
-   in none of them, `default_group`. Of two groups the one that `group-overrides.txt` names holds,
-   else the one that the policy defines first. `archived.members` is no group.
-2. A user's limit, key by key: `user-overrides.yaml`, then `user_overrides` in the policy,
-   then the group, then `defaults`. The keys of `aggregate`, `login` and `policies` are
-   merged one by one as well. A key that none of these sets in `login` is as in `aggregate`.
-   `policies` goes on to the top of the file, then to the built-in value.
-3. An override never changes the group.
-4. A login is looked up as written, then in the form that slice names have (no domain, `_` for
-   all but letters and digits). A form that two configured logins share is nobody's.
-
-## Files beside the policy
-
-They lie in the folder of the policy file; if that is a link, in the folder of the file it leads to.
-
-| File | Content |
-|---|---|
-| `groups/NAME.members` | one login per line; `#` begins a comment |
-| `group-overrides.txt` | `login:group`, where the group sync puts one; alone it changes nothing |
-| `user-overrides.yaml` | login to limits |
-| `lifecycle-exemptions.yaml` | `exemptions:`, a list of rows, below |
-
-A row of `lifecycle-exemptions.yaml`:
-
-| Key | Content |
-|---|---|
-| `username` | login |
-| `category` | `research_grant` or `waiver` |
-| `exempt_from` | a list of `idle_timeout_h`, `max_runtime_h`, `gpu_hold_after_stop_h`, \
-`container_hold_after_stop_h`, `unmanaged-container`, `host-gpu-process`, `resource-limits` |
-| `reason`, `approved_by` | text |
-| `approved_on` | date |
-| `expires_on` | a date, a date and time, or `null` for ever |
-
-`resource-limits` is leave from everything that `enforce` limits.
-
-Dates may be quoted or not: `2026-06-30`, `2026-06-30T23:59:59Z`, `2026-06-30 12:00:00 +02:00`.
-A date alone lasts until the midnight at its end; it and a time without a zone are in the host's
-own time zone. An expired row stays, for the record, and counts for nothing.
-
-## Sizes and percentages
-
-Units of sizes are powers of 1024, in Docker's spelling (`32g`) or systemd's (`96G`).
-Units of rates (`/dev/nvme0n1 500M`) are powers of 1000, as systemd has them.
-"""
-_LOGIN = """\
-`aggregate` bounds each of a person's two homes: all containers together (`ds01-GROUP-USER.slice`),
-and all log-ins together (`user-UID.slice`). A quota of four cores is four for the one and four for
-the other.
-
-## groups.NAME.login, user overrides: login
-
-The keys of `aggregate` without `gpu_limit`, for log-ins (`user-UID.slice`) where they should differ
-from `aggregate`. A key that is set in `login` nowhere is as in `aggregate`; `null` in `login` is
-no limit for log-ins, whatever `aggregate` says.
-"""
 
 
 if __name__ == "__main__":

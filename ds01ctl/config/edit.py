@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl import files
+from ds01ctl.config.disk import folder
+from ds01ctl.config.edit_text import (
+    entry_of,
+    flow_map,
+    scalar,
+    with_row,
+    with_same_ends,
+    with_value,
+    without,
+)
 from ds01ctl.config.exemptions import FILE
 from ds01ctl.config.nodes import compose, is_null
 from ds01ctl.config.source import Findings, PolicyError, Source, is_there, read_text
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ds01ctl.config.nodes import Node
 
 OVERRIDES = "user-overrides.yaml"
+Field = str | int | None
 
 
 class Edit(NamedTuple):
@@ -50,169 +60,150 @@ class Edit(NamedTuple):
     def write(self) -> None:
         """Make the change, mode and owner kept. Raises Ds01Error if the file has changed since."""
         if _current(self.path) != self.before:
-            hint = "look at the change again"
-            raise Ds01Error(f"{self.path}: was changed by someone else meanwhile", hint)
+            raise Ds01Error(f"{self.path}: was changed by someone else meanwhile", "look again")
         try:
             _write(self.path, self.after)
         except OSError as error:
             raise Ds01Error(f"{self.path}: cannot be written: {error.strerror}") from None
 
+    def take_back(self) -> None:
+        """Put back what was there before the change. Raises Ds01Error if it was changed since."""
+        if self.before is not None:
+            Edit(self.path, self.after, self.before).write()
+            return
+        if _current(self.path) != self.after:
+            raise Ds01Error(f"{self.path}: was changed by someone else meanwhile", "look again")
+        try:
+            self.path.unlink()
+        except OSError as error:
+            raise Ds01Error(f"{self.path}: cannot be removed: {error.strerror}") from None
+
+
+class _File(NamedTuple):
+    """A file that is to be changed."""
+
+    path: Path
+    before: str | None
+    tree: Node | None
+
+    @property
+    def text(self) -> str:
+        return self.before or ""
+
 
 def add_exemption(policy: Path, fields: Mapping[str, str | list[str] | None]) -> Edit:
     """Add a row to the exemptions beside a policy file; fields as in exemptions.FIELDS."""
-    path = _beside(policy, FILE)
-    before = _current(path)
-    row = [f"{name}: {_scalar(value)}" for name, value in fields.items()]
-    after = _with_row(before or "", _tree(path, before or ""), row)
-    return _verified(Edit(path, before, after), ("exemptions",), dict(fields))
+    file = _open(_beside(policy, FILE))
+    row = [f"{name}: {scalar(value)}" for name, value in fields.items()]
+    after = with_row(file.text, file.tree, "exemptions", row)
+
+    def change(tree: dict[str, Any]) -> None:
+        tree["exemptions"] = [*(tree.get("exemptions") or []), _texts(dict(fields))]
+
+    return _verified(file, after, change)
 
 
-def _with_row(text: str, tree: Node | None, row: list[str]) -> str:
-    found = _entry(text, tree, "exemptions")
-    if found is None:
-        return _with_newline(text) + "exemptions:\n" + _block(row, 2)
-    node = found.node
-    if _is_empty(node):
-        return _after_line(text, found.line, _block(row, 2))
-    if is_null(node) or not node.value:
-        rest = text[node.end_mark.index :]
-        return text[: found.colon] + "\n" + _block(row, 2).rstrip("\n") + rest
-    if node.flow_style:
-        return _into_flow(text, node, "{" + ", ".join(row) + "}")
-    return _after_node(text, node, _block(row, node.start_mark.column))
+def set_override(
+    policy: Path, login: str, key: str, value: str | float | None, on: Edit | None = None
+) -> Edit:
+    """Set one limit of a user in the overrides beside a policy file; key as Policy.limit has it.
 
-
-def set_override(policy: Path, login: str, key: str, value: str | float | None) -> Edit:
-    """Set one limit of a user in the overrides beside a policy file; key as Policy.limit has it."""
-    path = _beside(policy, OVERRIDES)
-    before = _current(path)
+    on: an edit of the same file that this one is made on top of: one edit makes both.
+    """
+    file = _open(_beside(policy, OVERRIDES))
+    if on is not None:
+        file = _File(file.path, on.after, _tree(file.path, on.after))
     names = (login, *key.split("."))
-    after = _set(before or "", _tree(path, before or ""), names, _scalar(value), 0)
-    return _verified(Edit(path, before, after), names, value)
+    after = with_value(file.text, file.tree, names, scalar(value))
+    made = _verified(file, after, lambda tree: _put(tree, names, value))
+    return made._replace(before=on.before) if on is not None else made
 
 
-def _set(text: str, node: Node | None, names: tuple[str, ...], value: str, column: int) -> str:
-    """Set the value under a path of keys, making the maps on the way."""
-    found = _entry(text, node, names[0])
-    if found is None:
-        return _inserted(text, node, names, value, column)
-    if len(names) == 1:
-        return _replaced(text, found, value)
-    if is_null(found.node):
-        return _after_line(text, found.line, _maps(names[1:], value, column + 2))
-    inner = found.node
-    if inner.id != "mapping":
-        raise Ds01Error(f"{names[0]} holds no map of keys", "edit the file by hand")
-    step = inner.value[0][0].start_mark.column if inner.value else column + 2
-    return _set(text, inner, names[1:], value, step)
+def set_storage(policy: Path, login: str, path: str, fields: Mapping[str, Field]) -> Edit:
+    """Set a user's disk limit for a path in the overrides beside a policy file, as a whole.
+
+    login as storage.override_name has it; fields as in storage_keys.STORAGE_LIMIT, and none of
+    them for "no limit".
+    """
+    return _set_storage(_open(_beside(policy, OVERRIDES)), (login,), path, fields)
 
 
-def _inserted(text: str, node: Node | None, names: tuple[str, ...], value: str, column: int) -> str:
-    """Put a key, and the maps around it, at the end of a map."""
-    if node is None or is_null(node):
-        return _with_newline(text) + _maps(names, value, column)
-    if node.flow_style:
-        maps = "".join(f"{_scalar(name)}: {{" for name in names[:-1])
-        inner = f"{_scalar(names[-1])}: {value}"
-        return _into_flow(text, node, maps + inner + "}" * (len(names) - 1))
-    return _after_node(text, node, _maps(names, value, column))
+def unset_storage(policy: Path, login: str, path: str) -> Edit | None:
+    """Take a user's disk limit for a path out of the overrides; None where there is none."""
+    file = _open(_beside(policy, OVERRIDES))
+    return _unset(file, _spelled(file, (login, "storage"), path), kept=0)
 
 
-def _maps(names: tuple[str, ...], value: str, column: int) -> str:
-    """Write nested maps, one line each, with a value in the innermost."""
-    keys = [f"{' ' * (column + 2 * level)}{_scalar(name)}:" for level, name in enumerate(names)]
-    return "\n".join(keys) + f" {value}\n"
+def set_group_storage(policy: Path, group: str, path: str, fields: Mapping[str, Field]) -> Edit:
+    """Set a group's disk limit for a path in a policy file, as a whole."""
+    return _set_storage(_open(_real(policy)), ("groups", group), path, fields)
 
 
-def _replaced(text: str, found: Found, value: str) -> str:
-    """Put a scalar in another's place; an empty one has none but the colon's."""
-    node = found.node
-    if node.id != "scalar":
-        raise Ds01Error("the key holds a map or a list", "edit the file by hand")
-    if _is_empty(node):
-        return f"{text[: found.colon]} {value}{text[found.colon :]}"
-    return text[: node.start_mark.index] + value + text[node.end_mark.index :]
+def unset_group_storage(policy: Path, group: str, path: str) -> Edit | None:
+    """Take a group's disk limit for a path away; None where there is none. The group stays."""
+    file = _open(_real(policy))
+    return _unset(file, _spelled(file, ("groups", group, "storage"), path), kept=2)
 
 
-def _into_flow(text: str, node: Node, item: str) -> str:
-    """Add an item before the closing bracket of a flow list or map."""
-    end = node.end_mark.index - 1
-    if not node.value:
-        return text[:end] + item + text[end:]
-    last = node.value[-1][1] if isinstance(node.value[-1], tuple) else node.value[-1]
-    at = last.end_mark.index
-    return text[:at] + f", {item}" + text[at:]
+def set_project(policy: Path, name: str, fields: Mapping[str, Field]) -> Edit:
+    """Set a project in a policy file as a whole; fields as in storage_keys.PROJECT."""
+    return _set_map(_open(_real(policy)), ("quota", "projects", name), fields)
 
 
-def _after_node(text: str, node: Node, block: str) -> str:
-    return _after_line(text, _last_line(node), block)
+def unset_project(policy: Path, name: str) -> Edit | None:
+    """Take a project out of a policy file; None where there is none of that name."""
+    return _unset(_open(_real(policy)), ("quota", "projects", name), kept=0)
 
 
-def _after_line(text: str, line: int, block: str) -> str:
-    lines = text.splitlines(keepends=True)
-    return _with_newline("".join(lines[: line + 1])) + block + "".join(lines[line + 1 :])
+def _set_storage(
+    file: _File, holder: tuple[str, ...], path: str, fields: Mapping[str, Field]
+) -> Edit:
+    return _set_map(file, _spelled(file, (*holder, "storage"), path), fields)
 
 
-def _last_line(node: Node) -> int:
-    """Say on which line a node's text ends; a block's own end mark lies behind its comments."""
-    if node.id != "scalar" and not node.flow_style and node.value:
-        last = node.value[-1]
-        if not isinstance(last, tuple):
-            return _last_line(last)
-        return last[0].end_mark.line if _is_empty(last[1]) else _last_line(last[1])
-    mark = node.end_mark
-    is_behind = mark.column == 0 and mark.line > node.start_mark.line
-    return mark.line - 1 if is_behind else mark.line
+def _set_map(file: _File, names: tuple[str, ...], fields: Mapping[str, Field]) -> Edit:
+    value = flow_map(fields) if fields else "null"
+    after = with_value(file.text, file.tree, names, value, whole=True)
+    return _verified(file, after, lambda tree: _put(tree, names, dict(fields) or None))
 
 
-def _is_empty(node: Node) -> bool:
-    return is_null(node) and not node.value
-
-
-def _with_newline(text: str) -> str:
-    return text if not text or text.endswith("\n") else text + "\n"
-
-
-def _block(row: list[str], column: int) -> str:
-    dash = " " * column
-    return f"{dash}- {row[0]}\n" + "".join(f"{dash}  {cell}\n" for cell in row[1:])
-
-
-class Found(NamedTuple):
-    """An entry of a map."""
-
-    node: Node
-    line: int
-    """Of the key, counted from 0; an empty value's own place lies behind the comments."""
-    colon: int
-    """Where the text behind the colon begins."""
-
-
-def _entry(text: str, node: Node | None, name: str) -> Found | None:
-    if node is None or node.id != "mapping":
+def _unset(file: _File, names: tuple[str, ...], kept: int) -> Edit | None:
+    after = without(file.text, file.tree, names, kept)
+    if after is None and not _has(_plain(file.tree), names):
         return None
-    for key, value in node.value:
-        if key.value == name:
-            mark = key.end_mark
-            return Found(value, mark.line, text.index(":", mark.index) + 1)
-    return None
+    # what comes from a merge has no lines of its own to take away, which the check will tell
+    text = file.text if after is None else after
+    return _verified(file, text, lambda tree: _take(tree, names, kept))
 
 
-def _scalar(value: str | float | list[str] | None) -> str:
-    """Write a value as YAML that reads back as itself."""
-    if isinstance(value, list):
-        return "[" + ", ".join(_scalar(item) for item in value) + "]"
-    if not isinstance(value, str):
-        return json.dumps(value)
-    if re.fullmatch(r"[a-z][a-z_]*", value) and value not in {"null", "true", "false"}:
-        return value
-    quoted = json.dumps(value, ensure_ascii=False)
-    return re.sub(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda c: f"\\u{ord(c[0]):04x}", quoted)
+def _spelled(file: _File, holder: tuple[str, ...], path: str) -> tuple[str, ...]:
+    """Name the entry of a path as the file does, which may have a slash at its end."""
+    node = file.tree
+    for name in holder:
+        found = entry_of(file.text, node, name)
+        node = found.node if found else None
+    keys = [key.value for key, _ in node.value] if node and node.id == "mapping" else []
+    return (*holder, next((key for key in keys if _is_path(key, path)), path))
+
+
+def _is_path(key: str, path: str) -> bool:
+    with suppress(ValueError):
+        return folder(key) == folder(path)
+    return False
+
+
+def _open(path: Path) -> _File:
+    before = _current(path)
+    return _File(path, before, _tree(path, before or ""))
 
 
 def _beside(policy: Path, name: str) -> Path:
     """Find a side file: beside the file itself, also where the path is a link to it."""
-    return Path(os.path.realpath(Path(os.path.realpath(policy)).parent / name))
+    return _real(_real(policy).parent / name)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _current(path: Path) -> str | None:
@@ -230,17 +221,18 @@ def _tree(path: Path, text: str) -> Node | None:
     return node
 
 
-def _verified(edit: Edit, names: tuple[str, ...], value: Any) -> Edit:
+def _verified(file: _File, after: str, change: Callable[[dict[str, Any]], None]) -> Edit:
     """Read the new text back: it must be the old tree with the change."""
+    text = with_same_ends(after, file.text)
     try:
-        wanted = _plain(_tree(edit.path, edit.before or "")) or {}
-        _put(wanted, names, value)
-        is_right = _plain(_tree(edit.path, edit.after)) == wanted
-    except (PolicyError, AttributeError, TypeError):
+        wanted = _plain(file.tree) or {}
+        change(wanted)
+        is_right = _plain(_tree(file.path, text)) == _bare(wanted)
+    except (PolicyError, AttributeError, TypeError, KeyError, RecursionError):
         is_right = False
     if not is_right:
-        raise Ds01Error(f"{edit.path}: too unusual to be changed safely", "edit it by hand")
-    return edit
+        raise Ds01Error(f"{file.path}: too unusual to be changed safely", "edit it by hand")
+    return Edit(file.path, file.before, text)
 
 
 def _put(tree: dict[str, Any], names: tuple[str, ...], value: Any) -> None:
@@ -248,10 +240,23 @@ def _put(tree: dict[str, Any], names: tuple[str, ...], value: Any) -> None:
         inner = tree.get(name) or {}
         tree[name] = inner
         tree = inner
-    if isinstance(value, dict):
-        tree[names[-1]] = [*(tree.get(names[-1]) or []), _texts(value)]
-    else:
-        tree[names[-1]] = _texts(value)
+    tree[names[-1]] = _texts(value)
+
+
+def _take(tree: dict[str, Any], names: tuple[str, ...], kept: int) -> None:
+    """Take an entry away, and the maps around it that are then empty, but for the outer ones."""
+    if len(names) > 1:
+        _take(tree[names[0]], names[1:], max(kept - 1, 0))
+    if len(names) == 1 or (not kept and not tree[names[0]]):
+        del tree[names[0]]
+
+
+def _has(tree: Any, names: tuple[str, ...]) -> bool:
+    for name in names:
+        if not isinstance(tree, dict) or name not in tree:
+            return False
+        tree = tree[name]
+    return True
 
 
 def _texts(value: Any) -> Any:
@@ -263,11 +268,27 @@ def _texts(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
+def _bare(value: Any) -> Any:
+    """Write empty maps as null, which is the same to the reader."""
+    if isinstance(value, dict):
+        return {key: _bare(item) for key, item in value.items()} or None
+    return value
+
+
 def _plain(node: Node | None) -> Any:
+    """Give what a tree says, merges resolved: a key beside ``<<`` may hide what came by it."""
     if node is None or is_null(node):
         return None
     if node.id == "mapping":
-        return {key.value: _plain(value) for key, value in node.value}
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                for part in reversed(value.value if value.id == "sequence" else [value]):
+                    merged.update(_plain(part) or {})
+            else:
+                own[key.value] = _plain(value)
+        return {**merged, **own} or None
     return [_plain(item) for item in node.value] if node.id == "sequence" else node.value
 
 

@@ -12,6 +12,7 @@ EXPECTED = {
     "number": "a number",
     "fraction": "a number from 0 to 1",
     "percent": "a number from 0 to 100",
+    "days": "a number of days",
     "hours": "a number of hours",
     "minutes": "a number of minutes",
     "seconds": "a number of seconds",
@@ -36,6 +37,19 @@ EXPECTED = {
     "schedule": 'a time span such as 30s, or a calendar expression such as "Mon *-*-* 04:10:00"',
     "address": "a mail address",
     "addresses": "a list of mail addresses",
+    "storage": "a map of paths, each with a limit as below, with a size alone, or with null: no"
+    " limit",
+    "projects": "a map of names, each with a folder and its limit as below",
+    "percents": "a list of whole numbers from 1 to 100",
+    "login": "a login",
+    "tree": "an absolute path without .. and //, not the root itself",
+    "disk_size": "a size of 1 MiB at least, with its unit, such as 100G",
+    "disk_limit": "a size of 1 MiB at least, with its unit, such as 100G, or a map of soft, hard,"
+    " inodes_soft, inodes_hard and until",
+    "inodes": "a whole number above 0, such as 500k or 2M",
+    "day": "a date such as 2026-12-24",
+    "ids": "a range of 1000 ids at least, above 65536 and below 4294967295, such as"
+    " 2000000-2999999",
     "any": "anything",
 }
 
@@ -46,6 +60,7 @@ ITEM = {
     "paths": "an absolute path",
     "hosts": "an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375",
     "addresses": "a mail address",
+    "percents": "a whole number from 1 to 100",
     "device_rates": "a path on the device, without spaces, quotes and any of % \\ $, and a rate"
     " above 0, such as /dev/nvme0n1 500M; K, M, G and T are powers of 1000",
 }
@@ -73,6 +88,11 @@ def is_log_path(text: str) -> bool:
     """Tell a file in a folder whose path means itself to logrotate and tmpfiles.d too."""
     is_file = text.count("/") > 1 and not text.endswith("/")
     return is_plain_path(text) and is_file and not set(text) & set(_GLOB_SIGNS)
+
+
+def is_host(text: str) -> bool:
+    """Tell the address of a container engine."""
+    return re.fullmatch(r"unix:///\S+|(tcp|http|https|ssh)://\S+", text) is not None
 
 
 def is_schedule(text: str) -> bool:

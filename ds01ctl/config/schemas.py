@@ -14,6 +14,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "number": _NUMBER,
     "fraction": {**_NUMBER, "maximum": 1},
     "percent": {**_NUMBER, "maximum": 100},
+    "days": _NUMBER,
     "hours": _NUMBER,
     "minutes": _NUMBER,
     "seconds": _NUMBER,
@@ -56,5 +57,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "schedule": {"type": "string"},
     "address": {"type": "string", "pattern": "@"},
     "addresses": TEXTS,
+    "percents": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 100}},
+    "login": {"type": ["string", "integer"]},
+    "tree": {"type": "string", "pattern": "^/+[^/]"},
+    "disk_size": {"type": "string", "pattern": _SIZE},
+    "inodes": {
+        "anyOf": [
+            {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[kKmMgG]?$"},
+            {"type": "integer", "exclusiveMinimum": 0},
+        ]
+    },
+    "day": {"type": "string", "pattern": r"^\d{4}-\d\d?-\d\d?$"},
+    "ids": {"type": "string", "pattern": r"^\s*\d+\s*-\s*\d+\s*$"},
     "any": {},
 }

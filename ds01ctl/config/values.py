@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ds01ctl.config import disk
 from ds01ctl.config.forms import (
     EXPECTED,
     ITEM,
     is_address,
+    is_host,
     is_log_path,
     is_plain_path,
     is_schedule,
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     from ds01ctl.config.nodes import Node
     from ds01ctl.core.key import Key
 
+T = TypeVar("T")
 _HUNDRED_YEARS_S = 100 * 366 * 86400
 _SMALLEST_SIZE = 1 << 20
-UNIT_SECONDS = {"hours": 3600, "minutes": 60, "seconds": 1}
-LISTS = {"texts", "logins", "paths", "hosts", "choices", "addresses"}
+UNIT_SECONDS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
+LISTS = {"texts", "logins", "paths", "hosts", "choices", "addresses", "percents"}
 _NO_LOGIN = r"""[\s:/,#;"|=*?<>()\[\]{}]"""
 
 
@@ -148,8 +151,8 @@ def _percentage(_key: Key, node: Node) -> int | float:
     return parse_percent(text)
 
 
-def _cpu_list(_key: Key, node: Node) -> str:
-    return cpu_list(text_of(node))
+def _text_read_by(read: Callable[[str], T]) -> Callable[[Key, Node], T]:
+    return lambda _key, node: read(text_of(node))
 
 
 def _device_rate(key: Key, node: Node) -> str:
@@ -197,13 +200,6 @@ def _path_that(is_right: Callable[[str], bool]) -> Callable[[Key, Node], str]:
     return read
 
 
-def _host(key: Key, node: Node) -> str:
-    text = _word(key, node)
-    if not re.fullmatch(r"unix:///\S+|(tcp|http|https|ssh)://\S+", text):
-        raise ValueError
-    return text
-
-
 def _formed(is_right: Callable[[str], bool]) -> Callable[[Key, Node], str]:
     def read(key: Key, node: Node) -> str:
         text = " ".join(_word(key, node).split())
@@ -234,8 +230,8 @@ def _choice(key: Key, node: Node) -> str:
     return text
 
 
-def _list_of(read: Callable[[Key, Node], str]) -> Callable[[Key, Node], tuple[str, ...]]:
-    def read_list(key: Key, node: Node) -> tuple[str, ...]:
+def _list_of(read: Callable[[Key, Node], T]) -> Callable[[Key, Node], tuple[T, ...]]:
+    def read_list(key: Key, node: Node) -> tuple[T, ...]:
         if node.id != "sequence":
             raise ValueError
         return tuple(
@@ -245,7 +241,7 @@ def _list_of(read: Callable[[Key, Node], str]) -> Callable[[Key, Node], tuple[st
     return read_list
 
 
-def _read_item(read: Callable[[Key, Node], str], key: Key, item: Node, number: int) -> str:
+def _read_item(read: Callable[[Key, Node], T], key: Key, item: Node, number: int) -> T:
     line = line_of(item)
     try:
         return read(key, item)
@@ -254,6 +250,10 @@ def _read_item(read: Callable[[Key, Node], str], key: Key, item: Node, number: i
     except ValueError:
         message = f"entry {number} {shown(item)}"
         raise WrongValueError(message, expects=ITEM.get(key.kind), line=line) from None
+
+
+def _percents(key: Key, node: Node) -> tuple[int, ...]:
+    return tuple(sorted(set(_list_of(count_from(1, 100))(key, node))))
 
 
 def _any(_key: Key, node: Node) -> str | None:
@@ -266,6 +266,7 @@ READERS: dict[str, Callable[[Key, Node], Any]] = {
     "number": read_number,
     "fraction": up_to(1),
     "percent": up_to(100),
+    "days": up_to(_HUNDRED_YEARS_S / 86400),
     "hours": up_to(_HUNDRED_YEARS_S / 3600),
     "minutes": up_to(_HUNDRED_YEARS_S / 60),
     "seconds": up_to(_HUNDRED_YEARS_S),
@@ -280,15 +281,18 @@ READERS: dict[str, Callable[[Key, Node], Any]] = {
     "texts": _list_of(_word),
     "logins": _list_of(login),
     "paths": _list_of(_path),
-    "hosts": _list_of(_host),
+    "hosts": _list_of(_formed(is_host)),
     "schedule": _formed(is_schedule),
     "address": _formed(is_address),
     "addresses": _list_of(_formed(is_address)),
     "choices": _list_of(_choice),
     "weight": count_from(1, 10_000),
-    "cpu_list": _cpu_list,
+    "cpu_list": _text_read_by(cpu_list),
     "swap_size": _swap_size,
     "device_rates": _device_rates,
     "percentage": _percentage,
+    "percents": _percents,
+    "login": login,
+    **{kind: _text_read_by(read) for kind, read in disk.READERS.items()},
     "any": _any,
 }

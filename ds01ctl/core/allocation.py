@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from ds01ctl.core.gpu_access import GpuAccess, units
-from ds01ctl.core.owner import TRACE
+from ds01ctl.core import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from ds01ctl.core.model import Container, Snapshot
-    from ds01ctl.core.owner import Owner
-    from ds01ctl.core.policy import Policy, Setting
+    from ds01ctl.core.model import Snapshot
+    from ds01ctl.core.policy import Policy
     from ds01ctl.core.workload import Workload
 
 _GPU_LABELS = (
@@ -25,6 +22,7 @@ _GPU_LABELS = (
     "ds01.gpu.slots",
     "ds01.gpu.allocated",
 )
+_RESOURCES = {"gpu": "gpu_equivalents", "containers": "containers"}
 # ds01.gpu.allocated is a time by its schema and a slot in practice: tell them by shape
 _TIMESTAMP = r"\d{4}-\d\d-\d\d[T ]"
 
@@ -95,100 +93,7 @@ def over_quota(
     inventory: Sequence[Workload], snapshot: Snapshot, policy: Policy, now: datetime
 ) -> Iterator[Excess]:
     """Find users above their limits, all kinds of containers counted; a guess accuses nobody."""
-    by_user: dict[str, list[Workload]] = {}
-    for workload in inventory:
-        owner = workload.owner
-        counts = workload.container and workload.verdict != "infrastructure"
-        if counts and owner.login and is_accountable(owner, snapshot):
-            by_user.setdefault(owner.login, []).append(workload)
-    for user, theirs in sorted(by_user.items()):
-        yield from _too_many_gpus(user, theirs, snapshot, policy, now)
-        yield from _too_many_containers(user, theirs, policy)
-
-
-def is_accountable(owner: Owner, snapshot: Snapshot) -> bool:
-    """Tell whether an owner is known well enough to be counted against a limit.
-
-    A label alone accuses nobody, nor does a uid whose name, and so whose group, is not known.
-    """
-    is_nameless = owner.uid not in snapshot.users and snapshot.lacks("users")
-    return owner.confidence != "guess" and owner.weight >= TRACE and not is_nameless
-
-
-def _too_many_gpus(
-    user: str, theirs: Sequence[Workload], snapshot: Snapshot, policy: Policy, now: datetime
-) -> Iterator[Excess]:
-    limit = _lowest(
-        policy.limit(user, "max_gpu_equivalents"), policy.limit(user, "aggregate.gpu_limit")
-    )
-    if limit is None or not snapshot.gpus:
-        return
-    holding = [w for w in theirs if w.has_gpu and w.container and holds_gpu(w, policy, now)]
-    held_by = [(w, uuids) for w in holding if (uuids := _held_uuids(w))]
-    uuids = frozenset().union(*(uuids for _, uuids in held_by))
-    held = units(GpuAccess(("held",), uuids, ()), snapshot.gpus)
-    if held is None or held <= float(limit.value) + 1e-9:
-        return
-    names = tuple(w.container.name for w, _ in held_by if w.container)
-    evidence = (
-        f"holds {held:g} GPU-equivalents in {_counted(names)}",
-        f"{limit.key} is {limit.value} ({limit.origin})",
-    )
-    yield Excess(user, "gpu_equivalents", held, float(limit.value), names, evidence)
-
-
-def _held_uuids(workload: Workload) -> frozenset[str]:
-    """Collect the distinct units a container was given or uses: at least these.
-
-    Privileged opens every GPU and holds none but those that are asked for or used.
-    """
-    access = workload.access
-    used = {use.mig_uuid or use.gpu_uuid for use in workload.uses}
-    if access is None:
-        return frozenset(used)
-    asked = access.explicit_uuids
-    return (access.known_uuids if asked is None else asked) | used
-
-
-def holds_gpu(workload: Workload, policy: Policy, now: datetime) -> bool:
-    """Tell whether a container keeps its GPU: while it lives, and the hold time after it stops."""
-    container = workload.container
-    if container is None:
-        return False
-    if container.is_live:
-        return True
-    if workload.verdict != "managed" or container.state != "exited":
-        return False
-    return _is_held(
-        container, policy.limit(workload.owner.login or "", "gpu_hold_after_stop_h"), now
-    )
-
-
-def _is_held(container: Container, hold: Setting, now: datetime) -> bool:
-    if hold.origin is None or container.finished_at is None:
-        return False
-    return hold.value is None or now - container.finished_at < timedelta(hours=float(hold.value))
-
-
-def _too_many_containers(user: str, theirs: Sequence[Workload], policy: Policy) -> Iterator[Excess]:
-    limit = _lowest(policy.limit(user, "max_containers_per_user"))
-    live = [w.container for w in theirs if w.container and w.container.is_live]
-    if limit is None or len(live) <= int(limit.value):
-        return
-    names = tuple(container.name for container in live)
-    evidence = (
-        f"runs {_counted(names)}",
-        f"{limit.key} is {limit.value} ({limit.origin})",
-    )
-    yield Excess(user, "containers", len(names), int(limit.value), names, evidence)
-
-
-def _counted(names: Sequence[str]) -> str:
-    plural = "" if len(names) == 1 else "s"
-    return f"{len(names)} container{plural}: {', '.join(names)}"
-
-
-def _lowest(*limits: Setting) -> Setting | None:
-    """Pick the strictest of the limits that are set; null is unlimited."""
-    set_ones = [limit for limit in limits if limit.origin is not None and limit.value is not None]
-    return min(set_ones, key=lambda limit: float(limit.value), default=None)
+    for row in held.rows(inventory, snapshot, policy, now):
+        if row.limit is not None and row.is_over:
+            resource = _RESOURCES[row.kind]
+            yield Excess(row.user, resource, row.used, row.limit, row.containers, row.evidence)

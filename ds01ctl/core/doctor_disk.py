@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ds01ctl.core import doctor_quota
 from ds01ctl.core.doctor_row import absent, fine, problem, unknown, warning
-from ds01ctl.core.doctor_systemd import kernel_option
 from ds01ctl.core.host_facts import Unread
 
 if TYPE_CHECKING:
@@ -16,16 +16,6 @@ if TYPE_CHECKING:
 
 _AREA = "disk"
 _WARN_PERCENT, _BAD_PERCENT = 10.0, 2.0
-_QUOTA_OPTIONS = frozenset({
-    "usrquota", "uquota", "quota", "usrjquota", "grpquota", "gquota", "prjquota", "pquota",
-})  # fmt: skip
-_ASK_FOR = {"xfs": "uquota,prjquota", "ext4": "usrquota,prjquota"}
-_OTHERS = {
-    "btrfs": "btrfs: limits are qgroups, not quotas",
-    "zfs": "zfs: limits are properties (zfs set userquota@…)",
-    "nfs": "nfs: quotas are set on the server",
-    "nfs4": "nfs: quotas are set on the server",
-}
 
 
 def rows(facts: HostFacts) -> Iterator[Row]:
@@ -39,47 +29,9 @@ def _volumes(disk: DiskFacts) -> Iterator[Row]:
     if isinstance(disk.volumes, Unread):
         yield unknown(_AREA, "file systems", disk.volumes)
         return
+    yield from doctor_quota.rows(disk.volumes, disk.kernel)
     for volume in disk.volumes:
-        if volume.wants_quota:
-            yield _quota(volume)
         yield _space(volume)
-
-
-def _quota(volume: Volume) -> Row:
-    check = f"quotas on {volume.mount}"
-    on = [option.partition("=")[0] for option in volume.options]
-    used = sorted(_QUOTA_OPTIONS.intersection(on))
-    holds = ", ".join(volume.holds)
-    if used:
-        return fine(_AREA, check, f"{volume.type} with {','.join(used)} (holds {holds})")
-    if volume.type not in _ASK_FOR:
-        told = _OTHERS.get(volume.type, f"{volume.type}: has no quotas that ds01ctl sets")
-        return absent(_AREA, check, f"{told} (holds {holds})")
-    return warning(
-        _AREA, check, f"{volume.type} without quotas (holds {holds})",
-        "one user can fill it for all, and no limit on disk space is held",
-        _quota_fix(volume), reboot=volume.mount == "/",
-    )  # fmt: skip
-
-
-def _quota_fix(volume: Volume) -> str:
-    wanted = _ASK_FOR[volume.type]
-    tune = f"tune2fs -O quota,project -Q usrquota,prjquota {volume.source}"
-    line = f"in /etc/fstab: {fstab_line(volume)}"
-    if volume.mount == "/":
-        boot = kernel_option(f"rootflags={wanted}")
-        return boot if volume.type == "xfs" else f"from a rescue system: {tune}; {line}; {boot}"
-    between = f" && {tune}" if volume.type == "ext4" else ""
-    stop = "with nobody using it (fuser -vm " + volume.mount + ")"
-    return f"{line}; {stop}: umount {volume.mount}{between} && mount {volume.mount}"
-
-
-def fstab_line(volume: Volume) -> str:
-    """Give the line of /etc/fstab that turns quotas on, made from the one that is there."""
-    fields = (volume.fstab or f"{volume.source} {volume.mount} {volume.type} defaults 0 2").split()
-    fields += ["defaults", "0", "2"][max(len(fields) - 3, 0) :]
-    fields[3] = f"{fields[3]},{_ASK_FOR[volume.type]}"
-    return " ".join(fields)
 
 
 def _space(volume: Volume) -> Row:

@@ -8,7 +8,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from ds01ctl.core.disk_quota import QuotaKind
     from ds01ctl.core.model import Gap, GapKind, Gpu
+
+
+QuotaState = Literal["off", "counted", "held"]
+"""counted: usage is known, and limits hold nobody."""
 
 
 class Unread(NamedTuple):
@@ -124,6 +129,24 @@ class RaplZone(NamedTuple):
     is_read: bool
 
 
+class Ext4Features(NamedTuple):
+    """What the superblock of an ext4 says about quotas."""
+
+    names: frozenset[str]
+    """Of quota, project: features; usrquota, grpquota, prjquota: what is tracked."""
+    inode_bytes: int
+
+
+class KernelQuotas(NamedTuple):
+    """What of quotas is in the kernel that runs."""
+
+    release: str
+    options: Mapping[str, str] | Unread
+    """Of its configuration: y or m by CONFIG_…; one that is not set has no entry."""
+    modules: frozenset[str] | Unread
+    """Quota modules that are built in, or lie ready to be loaded."""
+
+
 class Volume(NamedTuple):
     """A mounted file system, and which of the host's folders lie on it."""
 
@@ -141,6 +164,12 @@ class Volume(NamedTuple):
     inodes_percent: float | None
     fstab: str | None = None
     """Its line in /etc/fstab."""
+    quota: Mapping[QuotaKind, QuotaState] | None = None
+    """As the kernel tells; None: not asked, or not told."""
+    ext4: Ext4Features | Unread | None = None
+    """None: not an ext4, or not asked."""
+    quota_files: tuple[str, ...] = ()
+    """Files of old in its topmost folder that quotas were kept in."""
 
 
 class DiskFacts(NamedTuple):
@@ -150,6 +179,8 @@ class DiskFacts(NamedTuple):
     rapl: tuple[RaplZone, ...]
     hidepid: str | None
     """As /proc is mounted; None: everybody sees every process."""
+    kernel: KernelQuotas | None = None
+    """None: nothing here wants quotas."""
 
 
 class MetricsFacts(NamedTuple):

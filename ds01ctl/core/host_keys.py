@@ -10,6 +10,7 @@ from functools import cache
 from ds01ctl.core.key import Key, declared
 from ds01ctl.core.keys import POLICIES
 from ds01ctl.core.programs import SYSTEM_EXECUTABLES
+from ds01ctl.core.storage_keys import QUOTA
 from ds01ctl.jobs import JOBS
 
 TOP: tuple[Key, ...] = (
@@ -197,6 +198,7 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
             positive=True,
         ),
     ),
+    "quota": QUOTA,
     "users": (
         Key("timeout_s", "seconds", "Time for all look-ups of user names.", 3, positive=True),
         Key("home_dirs", "paths", "Folders whose entries are home folders.", ("/home",)),

@@ -114,6 +114,12 @@ LIMITS: tuple[Key, ...] = (
         example=32768,
         positive=True,
     ),
+    Key(
+        "storage",
+        "storage",
+        "Disk space and inodes by path: each limits the file system that holds the path.",
+        example={"/home": "100G", "/scratch": {"soft": "500G", "hard": "1T", "inodes_soft": "2M"}},
+    ),
     Key("priority", "count", "Declared in DS01, without effect.", effect=False),
     *declared("storage_workspace", "storage_data", "storage_tmp", kind="size"),
     *declared(

@@ -10,6 +10,7 @@ from ds01ctl.core.homes import Device, Hardware, cpu_set
 from ds01ctl.core.usage import counters
 from ds01ctl.errors import Ds01Error
 from ds01ctl.observe import host_files
+from ds01ctl.observe.mount_points import is_unmounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +53,7 @@ def device(path: str, paths: Paths) -> Device | str:
 
     As systemd does it: a partition is its disk, a device on one other device is that one.
     """
-    if _is_unmounted(path, paths):
+    if is_unmounted(path, paths):
         return "its file system is in /etc/fstab, and not mounted now"
     try:
         found = paths.under(path).stat()
@@ -64,20 +65,6 @@ def device(path: str, paths: Paths) -> Device | str:
     if os.major(number) == 0:
         return "lies on no block device of its own (tmpfs, overlay, network, btrfs or zfs)"
     return _whole(f"{os.major(number)}:{os.minor(number)}", paths)
-
-
-def _is_unmounted(path: str, paths: Paths) -> bool:
-    """Tell whether a path would lead to the disk below a file system that is not there now."""
-    for line in (host_files.line(paths.under("/etc/fstab")) or "").splitlines():
-        fields = line.split()
-        if len(fields) < 2 or line.startswith("#"):
-            continue
-        mount = fields[1].rstrip("/")
-        is_below = mount and f"{path}/".startswith(f"{mount}/")
-        # the table may name a link
-        if is_below and not os.path.ismount(os.path.realpath(paths.under(mount))):
-            return True
-    return False
 
 
 def _whole(number: str, paths: Paths) -> Device | str:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.host_facts import DiskFacts, RaplZone, Unread, Volume
-from ds01ctl.observe import host_files
+from ds01ctl.observe import host_files, host_quota
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "9p", "autofs", "afs", "beegfs"}
 )
+_LIMITING = frozenset({"xfs", "ext4"})
 _LOGS = ("/var/log", "/var/lib/ds01")
 
 
@@ -37,7 +38,10 @@ def read(paths: Paths, quota_folders: Sequence[str]) -> DiskFacts:
         return DiskFacts(text, _rapl(paths), None)
     mounts = parse(text)
     hidden = next((_hidepid(mount) for mount in mounts if mount.point == "/proc"), None)
-    return DiskFacts(_volumes(mounts, quota_folders, paths), _rapl(paths), hidden)
+    volumes = _volumes(mounts, quota_folders, paths)
+    can_limit = any(one.wants_quota and one.type in _LIMITING for one in volumes)
+    kernel = host_quota.kernel(paths) if can_limit else None
+    return DiskFacts(volumes, _rapl(paths), hidden, kernel)
 
 
 def parse(text: str) -> tuple[Mount, ...]:
@@ -109,10 +113,23 @@ def _volume(
 ) -> Volume:
     remote = is_remote(mount.type)
     space, inodes = (None, None) if remote else _free(paths.under(mount.point))
-    return Volume(
+    volume = Volume(
         mount.point, mount.source, mount.type, mount.options, holds, wants_quota, remote,
         space, inodes, _line_of(fstab, mount.point),
     )  # fmt: skip
+    return _with_quotas(volume, paths) if wants_quota and mount.type in _LIMITING else volume
+
+
+def _with_quotas(volume: Volume, paths: Paths) -> Volume:
+    """Add what is on, and what an ext4 is able to."""
+    point, source = volume.mount, volume.source
+    volume = volume._replace(quota=host_quota.states(point, source, paths))
+    if volume.type != "ext4":
+        return volume
+    return volume._replace(
+        ext4=host_quota.ext4_features(point, source, paths),
+        quota_files=host_quota.quota_files(point, paths),
+    )
 
 
 def _free(point: Path) -> tuple[float | None, float | None]:

@@ -45,11 +45,11 @@ def of(path: Path | str, status: os.stat_result) -> FileFact:
     )
 
 
-def text(path: Path) -> str | Unread:
+def text(path: Path, most: int = _MOST) -> str | Unread:
     """Read a small file; what is no text in it is replaced."""
     try:
         with path.open("rb") as file:
-            return file.read(_MOST).decode("utf-8", "replace")
+            return file.read(most).decode("utf-8", "replace")
     except OSError as error:
         return unread(path, error)
 

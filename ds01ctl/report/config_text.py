@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ds01ctl.core.disk_quota import Limits
+from ds01ctl.core.storage import limits_text
 from ds01ctl.report.text import ENDLESS, cells, clean, columns
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from ds01ctl.core.plan import Result
 
-_SHORT = {"hours": "h", "minutes": "min", "seconds": "s", "cores": "CPUs"}
+_SHORT = {"days": "d", "hours": "h", "minutes": "min", "seconds": "s", "cores": "CPUs"}
 _NOT_SET = "not set"
 _WIDEST_CELL = 44
 """A longer value, such as a list, is not what a column is laid out for."""
@@ -149,6 +151,8 @@ def shown_value(row: Mapping[str, Any]) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, dict):
+        return _limit_text(value)
     if isinstance(value, str):  # such as 80% of the host's memory
         return value
     if unit == "bytes" and isinstance(value, int):
@@ -156,6 +160,16 @@ def shown_value(row: Mapping[str, Any]) -> str:
     if unit == "%":
         return f"{value}%"
     return f"{value} {_SHORT.get(unit, unit)}" if unit else str(value)
+
+
+def _limit_text(value: Mapping[str, Any]) -> str:
+    """Show a disk limit: of a project with its folder and owner, of a path with its last day."""
+    told = [limits_text(Limits(*(value[name] or 0 for name in Limits._fields)))]
+    if "owner" in value:
+        told += [f"in {value['path']}"] + ([f"of {value['owner']}"] if value["owner"] else [])
+        return " ".join(told)
+    over = " (past)" if value["is_over"] else ""
+    return ", ".join([*told, f"until {value['until']}{over}"] if value["until"] else told)
 
 
 def _size(value: int) -> str:
@@ -175,7 +189,8 @@ def _where(row: Mapping[str, Any]) -> str:
 def _beaten(row: Mapping[str, Any]) -> str:
     """Name the values that would hold otherwise, where they are other ones."""
     others = [other for other in row["instead_of"] if other["value"] != row["value"]]
-    return ", ".join(f"{shown_value(other)} of {other['rule']}" for other in others)
+    told = [f"{shown_value(other)} of {other['rule']}" for other in others]
+    return ("; " if any(", " in text for text in told) else ", ").join(told)
 
 
 def _until(row: Mapping[str, Any]) -> str:

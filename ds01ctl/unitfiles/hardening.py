@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 
     from ds01ctl.jobs import Job
 
-NEEDS = ("docker", "nvml", "processes", "metrics", "mail", "cgroups")
+NEEDS = ("docker", "nvml", "processes", "metrics", "mail", "cgroups", "quotas", "terminals")
 """What a job may have to reach; `docker` is a socket, which needs nothing opened.
+`quotas`: to set disk limits. `terminals`: to write to people who are logged in.
 `cgroups`: to write into control groups, be it only to look on from within one."""
 
 WHY = {
+    "SYS_ADMIN": "limits of disk quotas; everything else that it allows is shut below",
     "SYS_PTRACE": "/proc/PID/exe, cwd and environ of other users' processes",
     "DAC_READ_SEARCH": "files that only their owner may read: /proc/PID/fd, private home folders",
 }
 """Why a job has a capability."""
 
+_DENIED = Line("SystemCallFilter", "~@privileged @resources")
+_QUOTAS = Line("SystemCallFilter", "quotactl quotactl_fd", "these two of @privileged")
 _ALWAYS = (
     Line("NoNewPrivileges", "yes"),
     Line("ProtectSystem", "strict", "read-only but for ReadWritePaths="),
@@ -46,7 +50,7 @@ _ALWAYS = (
     Line("UMask", "0027"),
     Line("SystemCallArchitectures", "native"),
     Line("SystemCallFilter", "@system-service"),
-    Line("SystemCallFilter", "~@privileged @resources"),
+    _DENIED,
     Line("SystemCallErrorNumber", "EPERM"),
 )
 _CGROUPS = Line("ProtectControlGroups", "no", "it goes into control groups, or sets their limits")
@@ -59,6 +63,7 @@ def hardening(job: Job, *extra_writes: str) -> list[Line]:
         *_writes(job, extra_writes),
         *_capabilities(job),
         *_devices(job),
+        *_groups(job),
         *_processes(job),
         *_network(job),
     ]
@@ -67,6 +72,8 @@ def hardening(job: Job, *extra_writes: str) -> list[Line]:
 def _always(job: Job) -> Iterator[Line]:
     for line in _ALWAYS:
         yield _CGROUPS if line.key == _CGROUPS.key and "cgroups" in job.needs else line
+        if line == _DENIED and "quotas" in job.needs:
+            yield _QUOTAS
 
 
 def _writes(job: Job, extra: tuple[str, ...]) -> list[Line]:
@@ -93,6 +100,13 @@ def _devices(job: Job) -> list[Line]:
         Line("DeviceAllow", "/dev/nvidiactl rw"),
         Line("DeviceAllow", "/dev/nvidia-modeset rw"),
     ]
+
+
+def _groups(job: Job) -> list[Line]:
+    if "terminals" not in job.needs:
+        return []
+    why = "terminals are their user's, and this group may write to them, as write(1) does"
+    return [Line("SupplementaryGroups", "tty", why)]
 
 
 def _processes(job: Job) -> list[Line]:

@@ -11,10 +11,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from ds01ctl.config import describe
+from ds01ctl.config.blocks import OF_MAPS
 from ds01ctl.config.values import EXPECTED, READERS
 from ds01ctl.core.host_keys import HOST_SECTIONS, host_keys
 from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS
 from ds01ctl.core.policy import builtin_policy
+from ds01ctl.core.storage_keys import PROJECT, STORAGE_LIMIT
 from tests.config.sample import SAMPLE, load, problems_of
 
 
@@ -49,6 +51,13 @@ ACCEPTED = [
     "user_overrides: {a: {login: {io_write_iops_max: [/ 20K, /scratch 10]}}}",
     "groups: {a: {aggregate: {managed_oom_memory_pressure_limit: 60.25%, managed_oom_swap: kill}}}",
     "enforcement: {mode: enforce, rules: {logins: null, io: report}, unowned_containers: hold}",
+    "defaults: {storage: {/home: 100G, /: null, /a: unlimited, '/b c': 1.5 TiB}}",
+    "groups: {a: {storage: {/s: {soft: 5G, hard: 1T, inodes_soft: 2M, inodes_hard: 3000000}}}}",
+    "user_overrides: {a: {storage: {/s: {hard: null, inodes_soft: 1.5k, until: '2026-12-24'}}}}",
+    "defaults: {storage: }",
+    "quota: {mode: enforce, grace_d: 0.5, warn_percent: [90], remind_days: 30}",
+    "quota: {project_ids: 70000-80000, projects: {v-1.a: {path: /s/v, owner: 7, hard: 1T}}}",
+    "quota: {warn_percent: , projects: }",
 ]
 REFUSED = [
     "foo: 1",
@@ -73,6 +82,22 @@ REFUSED = [
     "groups: {a: {aggregate: {managed_oom_swap: null}}}",
     "enforcement: {mode: null}",
     "enforcement: {rules: {io: unlimited}}",
+    "defaults: {storage: {home: 1G}}",
+    "defaults: {storage: {/home: 10X}}",
+    "defaults: {storage: {/home: 100}}",
+    "defaults: {storage: {/home: {}}}",
+    "defaults: {storage: {/home: {sfot: 1G}}}",
+    "defaults: {storage: {/home: {inodes_soft: 2Mi}}}",
+    "defaults: {storage: {/home: {inodes_soft: 0}}}",
+    "defaults: {storage: {/home: {soft: 1G, until: tomorrow}}}",
+    "defaults: {storage: [/home]}",
+    "quota: {warn_percent: [0]}",
+    "quota: {warn_percent: [101]}",
+    "quota: {project_ids: all}",
+    "quota: {grace_d: 7d}",
+    "quota: {projects: {v: {soft: 1G}}}",
+    "quota: {projects: {-v: {path: /v}}}",
+    "quota: {projects: {v: {path: /}}}",
 ]
 
 
@@ -124,9 +149,9 @@ def test_reference_has_each_key_of_aggregate_once() -> None:
 
 
 def test_every_kind_is_read_and_described() -> None:
-    tables = (*HOST_SECTIONS.values(), LIMITS, AGGREGATE, CONTAINER_TYPE)
+    tables = (*HOST_SECTIONS.values(), LIMITS, AGGREGATE, CONTAINER_TYPE, STORAGE_LIMIT, PROJECT)
     kinds = {key.kind for keys in tables for key in keys}
-    assert kinds <= set(READERS)
+    assert kinds <= {*READERS, *OF_MAPS}
     assert kinds - {"choice", "choices"} <= set(EXPECTED)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from ds01ctl.core import doctor
-from ds01ctl.core.doctor_disk import fstab_line
 from ds01ctl.core.doctor_gpu import reload_risk
+from ds01ctl.core.doctor_quota_ways import KERNEL, fstab_line
 from ds01ctl.core.doctor_row import AREAS, STATES, Row
 from ds01ctl.core.host_facts import (
     AccessFacts,
@@ -19,9 +19,11 @@ from ds01ctl.core.host_facts import (
     DiskFacts,
     DockerFacts,
     EngineFacts,
+    Ext4Features,
     FileFact,
     GpuFacts,
     HostFacts,
+    KernelQuotas,
     LogFacts,
     MetricsFacts,
     OwnFacts,
@@ -63,6 +65,12 @@ def gpu(number: int = 0, **fields: Any) -> Gpu:
     return made._replace(**fields)
 
 
+OPTIONS = ("usrquota", "prjquota")
+NONE = Ext4Features(frozenset(), 256)
+ONLY_USER = Ext4Features(frozenset({"quota", "usrquota"}), 256)
+BOTH = Ext4Features(frozenset({"quota", "project", *OPTIONS}), 256)
+BUILT = {"CONFIG_QUOTA": "y", "CONFIG_QFMT_V2": "m", "CONFIG_XFS_QUOTA": "y"}
+V2 = frozenset({"quota_v2", "quota_tree"})
 NODES = tuple(
     file(f"/dev/{name}", 0o666) for name in ("nvidia0", "nvidiactl", "nvidia-uvm")
 )  # fmt: skip
@@ -132,6 +140,21 @@ def disk(**fields: Any) -> Change:
 
 def mounted(*volumes: Volume) -> Change:
     return put("disk", volumes=volumes)
+
+
+COUNTED = mounted(
+    volume("/home", "xfs", "uqnoenforce", "prjquota", fstab="/dev/x /home xfs uqnoenforce")
+)
+
+
+def kernel(
+    options: Mapping[str, str] | Unread,
+    *volumes: Volume,
+    modules: frozenset[str] | Unread = frozenset(),
+) -> Change:
+    """A kernel and file systems; those of the healthy host where none are given."""
+    found = KernelQuotas("6.8.0-45-generic", options, modules)
+    return put("disk", volumes=volumes or WELL.disk.volumes, kernel=found)
 
 
 def only(world: HostFacts, area: str, check: str) -> Row:
@@ -272,6 +295,62 @@ WORLDS: list[tuple[str, str, Change, str, str]] = [
     ("disk", "quotas on /home", mounted(volume("/home", "nfs4", is_remote=True)),
      "not-here", "server"),
     ("disk", "quotas on /home", mounted(volume("/home", "btrfs")), "not-here", "qgroups"),
+    # each kind has a row where it is not as it should be
+    ("disk", "project quotas on /home", mounted(volume("/home", "xfs", "usrquota")),
+     "warning", "in /etc/fstab: /dev/sda1 /home xfs defaults,prjquota 0 2; with nobody"),
+    ("disk", "user quotas on /home", mounted(volume("/home", "ext4", "prjquota")),
+     "warning", "umount /home && tune2fs -O quota -Q usrquota /dev/sda1; then in /etc/fstab"),
+    ("disk", "user quotas on /home",
+     COUNTED,
+     "warning", "counted, not enforced"),
+    ("disk", "user quotas on /home",
+     COUNTED,
+     "warning", "xfs_quota -x -c 'enable -u' /home (no unmount"),
+    ("disk", "project quotas on /", mounted(volume("/", "xfs", "usrquota", "pqnoenforce")),
+     "warning", "rootflags=uquota,prjquota"),
+    ("disk", "project quotas on /home", mounted(volume("/home", "ext4", ext4=BOTH)),
+     "warning", "quotaon -P /home (no unmount; a remount does not do it)"),
+    # a remount shows the option, and the kernel holds nobody
+    ("disk", "user quotas on /home",
+     mounted(volume("/home", "ext4", *OPTIONS, quota={"user": "counted", "project": "held"})),
+     "warning", "quotaon -u /home"),
+    ("disk", "user quotas on /home",
+     mounted(volume("/home", "ext4", ext4=BOTH, quota={"user": "held", "project": "held"})),
+     "warning", "on, until it is unmounted"),
+    ("disk", "ext4 features on /home", mounted(volume("/home", "ext4", *OPTIONS, ext4=BOTH)),
+     "ok", "quota, project"),
+    ("disk", "ext4 features on /home", mounted(volume("/home", "ext4", ext4=NONE)),
+     "warning", "umount /home && tune2fs -O quota,project -Q usrquota,prjquota /dev/sda1 && mount"),
+    ("disk", "ext4 features on /home", mounted(volume("/home", "ext4", ext4=ONLY_USER)),
+     "warning", "tune2fs -O project -Q prjquota /dev/sda1"),
+    ("disk", "ext4 features on /", mounted(volume("/", "ext4", ext4=ONLY_USER)),
+     "warning", "from a rescue system: tune2fs"),
+    ("disk", "ext4 features on /home",
+     mounted(volume("/home", "ext4", ext4=NONE._replace(inode_bytes=128))),
+     "warning", "mke2fs -t ext4 -I 256"),
+    ("disk", "ext4 features on /home", mounted(volume("/home", "ext4", ext4=DENIED)),
+     "unknown", "needs root"),
+    ("disk", "old quota files on /home",
+     mounted(volume("/home", "ext4", ext4=NONE, quota_files=("aquota.user",))),
+     "warning", "quotaoff -ug /home; the ext4 features"),
+    ("disk", "old quota files on /home",
+     mounted(volume("/home", "ext4", *OPTIONS, ext4=BOTH, quota_files=("aquota.user",))),
+     "warning", "after a crash"),
+    # the kernel: what is on proves it
+    ("disk", KERNEL, kernel({}), "ok", "there (6.8.0-45-generic)"),
+    ("disk", KERNEL, kernel({}, volume()), "warning", "6.8.0-45-generic lacks CONFIG_XFS_QUOTA"),
+    ("disk", KERNEL, kernel(BUILT, volume()), "ok", "there"),
+    ("disk", KERNEL, kernel(BUILT, volume("/home", "ext4")), "warning",
+     "apt-get install linux-modules-extra-6.8.0-45-generic"),
+    ("disk", KERNEL, kernel(BUILT, volume("/home", "ext4"), modules=V2), "ok", "there"),
+    ("disk", KERNEL, kernel({"CONFIG_QUOTA": "y"}, volume("/home", "ext4")), "warning",
+     "lacks CONFIG_QFMT_V2"),
+    ("disk", KERNEL, kernel(ABSENT, volume("/home", "ext4"), modules=V2), "ok", "there"),
+    ("disk", KERNEL, kernel(ABSENT, volume("/home", "ext4"), modules=ABSENT), "unknown", "CONFIG"),
+    ("disk", KERNEL, kernel(ABSENT, volume(), modules=V2), "unknown", "CONFIG_XFS_QUOTA"),
+    ("disk", KERNEL, kernel({}, volume(), volume("/", "overlay")), "warning", "XFS_QUOTA"),
+    ("disk", "quotas on /home", kernel({}, volume()), "warning",
+     "first mend `quotas in the kernel`"),
     ("disk", "space on /home", mounted(volume(space_percent=9.0)), "warning", "9 % free"),
     ("disk", "space on /home", mounted(volume(space_percent=1.0)), "problem", "du -x --max"),
     ("disk", "space on /home", mounted(volume(inodes_percent=1.0)), "problem", "du -x --inodes"),
@@ -510,6 +589,11 @@ def test_a_job_that_the_policy_switches_off() -> None:
         (volume("/home", "ext4", fstab="UUID=1 /home ext4 defaults"),
          "UUID=1 /home ext4 defaults,usrquota,prjquota 0 2"),
         (volume(), "/dev/sda1 /home xfs defaults,uquota,prjquota 0 2"),
+        (volume(fstab="LABEL=h /home xfs noquota,uqnoenforce,pquota 0 0"),
+         "LABEL=h /home xfs pquota,uquota 0 0"),
+        (volume(fstab="LABEL=h /home xfs usrquota,prjquota"),
+         "LABEL=h /home xfs usrquota,prjquota 0 2"),
+        (volume("/my home"), r"/dev/sda1 /my\040home xfs defaults,uquota,prjquota 0 2"),
     ],
 )  # fmt: skip
 def test_fstab_line(made: Volume, line: str) -> None:

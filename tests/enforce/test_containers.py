@@ -394,7 +394,7 @@ def test_a_crash_forgets_nothing(docker: EnforceHost) -> None:
 
 def test_somebody_without_a_slice_has_limits_all_the_same(docker: EnforceHost) -> None:
     """No slice can be named after the group: the aggregate holds for the container itself."""
-    docker.policy(POLICY + '  phd--new:\n    aggregate: {memory_max: 8G, tasks_max: 99}\n')
+    docker.policy(POLICY + "  phd--new:\n    aggregate: {memory_max: 8G, tasks_max: 99}\n")
     docker.members("phd--new", "carol")
     docker.user("carol", 1003)
     docker.home("carol", 1003)
