@@ -215,8 +215,9 @@ def test_the_first_run_after_an_upgrade_knows_what_was_held(docker: EnforceHost)
     docker.apply()
     assert (group / "memory.max").read_text().strip() == str(32 * GIB)
     with closing(sqlite3.connect(docker.root / DATABASE)) as db:
-        # runs came with the second schema
-        db.execute("DROP TABLE runs")
+        # what came with later schemas
+        for table in ("runs", "disk_usage", "quota_undo"):
+            db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")
         db.commit()
     docker.policy("defaults: {}\ndefault_group: student\nenforcement: {mode: enforce}\n")

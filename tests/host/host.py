@@ -102,15 +102,18 @@ class Host:
         self._undo.callback(self.run, f"userdel --force --remove '{login}'")
         return int(self.ok(f"id --user '{login}'"))
 
-    def session(self, login: str, command: str = "sleep infinity") -> str:
+    def session(
+        self, login: str, command: str = "sleep infinity", *, kind: str = "background"
+    ) -> str:
         """Log a user in, let a command run there, and return the name of its unit.
 
-        The session and the user's slice stay until the test ends, or the unit is stopped.
+        The session and the user's slice stay until the test ends, or the unit is stopped. kind is
+        logind's class: ``user`` is somebody who sits there.
         """
         unit = f"session-of-{login}.service"
         self.ok(
             f"systemd-run --quiet --collect --unit={unit} --uid='{login}' "
-            f"--property=PAMName=login {command}"
+            f"--setenv=XDG_SESSION_CLASS={kind} --property=PAMName=login {command}"
         )
         self._undo.callback(self.log_out, login)
         # the login comes after the start, and takes the process from the unit to the user's slice

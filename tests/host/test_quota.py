@@ -79,7 +79,9 @@ def test_the_job_warns_as_hardened(clean: Host, ds01ctl: str) -> None:
     host.ok("systemctl start ds01-quota.service", timeout_s=120)
     missed = host.journal("ds01-quota.service", options="--output=cat -n 20")
     assert "could not tell alice: " in missed
-    host.session("alice", "script --quiet --flush --command 'sleep infinity' /var/tmp/screen")
+    host.session(
+        "alice", "script --quiet --flush --command 'sleep infinity' /var/tmp/screen", kind="user"
+    )
     host.ok("until ps -u alice -o tty= | grep -q pts/; do sleep 0.1; done")
     terminal = host.ok("ps -u alice -o tty= | grep -m1 pts/").strip()
     assert host.ok(f"stat --format='%U:%G %a' /dev/{terminal}").strip() == "alice:tty 620"
