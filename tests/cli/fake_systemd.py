@@ -144,7 +144,7 @@ class FakeSystemd:
             place.write_text(file.text)
         wants = self.unit_dir / "ds01.target.wants"
         wants.mkdir(exist_ok=True)
-        for name in ("detect", "enforce", "state", "units-check"):
+        for name in ("detect", "enforce", "quota", "state", "units-check"):
             link = wants / f"ds01-{name}.timer"
             if not link.is_symlink():
                 link.symlink_to(f"/etc/systemd/system/ds01-{name}.timer")
@@ -152,6 +152,8 @@ class FakeSystemd:
         self.ran("ds01-detect", 12)
         self.polling("ds01-enforce", 300, 120)
         self.ran("ds01-enforce", 120)
+        self.polling("ds01-quota", 3600, 1200)
+        self.ran("ds01-quota", 1200)
         self.calendar("ds01-state", "*-*-* 05:10:00", 3600)
         self.ran("ds01-state", 80_000, 2.5)
         self.calendar("ds01-units-check", "*-*-* 06:10:00", 7200)

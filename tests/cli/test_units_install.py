@@ -71,7 +71,9 @@ def test_upgrade_stops_what_keeps_the_old_definition(systemd: Systemd) -> None:
     assert "OnUnitActiveSec=120s" in loaded["ds01-detect.timer"]["text"]
     assert "ds01-state.timer" not in loaded
     wants = {path.name for path in (systemd.unit_dir / "ds01.target.wants").iterdir()}
-    assert wants == {"ds01-detect.timer", "ds01-enforce.timer", "ds01-units-check.timer"}
+    assert wants == {
+        "ds01-detect.timer", "ds01-enforce.timer", "ds01-quota.timer", "ds01-units-check.timer"
+    }  # fmt: skip
 
 
 def test_uninstall_leaves_every_byte_as_it_was(systemd: Systemd) -> None:

@@ -52,7 +52,7 @@ def test_all_is_well(host, systemd):
     document = host.json(*STATUS, "--exit-code")
     assert (document["status"], document["findings"]) == ("ok", [])
     assert [row["job"] for row in document["data"]["jobs"]] == [
-        "detect", "enforce", "state", "units-check"
+        "detect", "enforce", "quota", "state", "units-check"
     ]  # fmt: skip
     detect = job(document, "detect")
     assert (detect["state"], detect["enabled"], detect["missed_runs"]) == ("ok", True, 0)
@@ -85,7 +85,7 @@ def test_the_table_in_a_pipe(host, systemd):
     [told] = [row for row in rows if row.startswith("job-failing")]
     assert "resource-limits.yaml:3: \\x1b[31mbad" in told
     assert "journalctl -u ds01-detect -n 20" in told
-    assert rows[-1] == "4 jobs: 2 ok, 1 failing, 1 never-ran; 1 finding"
+    assert rows[-1] == "5 jobs: 3 ok, 1 failing, 1 never-ran; 1 finding"
 
 
 @pytest.mark.parametrize("columns", [80, 60, 200])
@@ -96,9 +96,9 @@ def test_the_table_fits_a_terminal(host, systemd, columns):
     table = [
         text
         for text in shown
-        if text.startswith(("JOB", "detect", "enforce", "state", "units-check"))
+        if text.startswith(("JOB", "detect", "enforce", "quota", "state", "units-check"))
     ]
-    assert len(table) == 5
+    assert len(table) == 6
     assert all(len(text.rstrip()) <= columns for text in table)
     assert ("MEMORY" in table[0]) == (columns == 200)
 
