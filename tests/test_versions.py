@@ -6,9 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Tried = subprocess.CompletedProcess[str]
 
 ROOT = Path(__file__).parent.parent
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -30,17 +37,37 @@ def interpreter(version: str) -> str | None:
     return str(kept[-1]) if kept else None
 
 
-@pytest.mark.parametrize("version", OTHERS)
-def test_other_python(version: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="session")
+def tried(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Tried]]]:
+    """What becomes of each version that was asked for; as many at once as there are cores."""
+    wanted = [item.callspec.params["version"] for item in request.session.items
+              if isinstance(item, pytest.Function) and item.path == Path(__file__)]  # fmt: skip
+    found = {version: name for version in wanted if (name := interpreter(version))}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {
+            version: pool.submit(_try, name, tmp_path_factory.mktemp(f"python{version}"))
+            for version, name in found.items()
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+def _try(found: str, folder: Path) -> Tried:
     """Install the package as a user would, and run what needs neither Docker nor a compiler."""
-    found = interpreter(version)
-    if found is None:
-        pytest.skip(f"no Python {version} on this machine")
-    subprocess.run([found, "-m", "venv", str(tmp_path)], check=True)
-    python = str(tmp_path / "bin/python")
+    subprocess.run([found, "-m", "venv", str(folder)], check=True)
+    python = str(folder / "bin/python")
     quiet = ("--quiet", "--disable-pip-version-check")
     wanted = (str(ROOT), "pytest>=8", "jsonschema>=4.21")
     subprocess.run([python, "-m", "pip", "install", *quiet, *wanted], check=True)
     argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *QUICK]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.mark.parametrize("version", OTHERS)
+def test_other_python(version: str, tried: dict[str, Future[Tried]]) -> None:
+    """The quick tests pass on it."""
+    if version not in tried:
+        pytest.skip(f"no Python {version} on this machine")
+    done = tried[version].result()
     assert done.returncode == 0, done.stdout[-6000:]
