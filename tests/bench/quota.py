@@ -10,6 +10,7 @@ import argparse
 import compileall
 import os
 import shlex
+import shutil
 import statistics
 import sys
 import tempfile
@@ -134,6 +135,8 @@ def _accounts(disk: Disk) -> None:
     ids = range(FIRST_ID, FIRST_ID + disk.users)
     lines = "".join(f"p{id_}:x:{id_}:{id_}::/home/p{id_}:/bin/sh\n" for id_ in ids)
     if not Path("/etc/ds01").exists():
+        # the guest sees the machine's files, its store too
+        shutil.rmtree("/var/lib/ds01", ignore_errors=True)
         for folder in ("/etc/ds01", "/var/log/ds01", "/var/lib/prometheus/node-exporter"):
             Path(folder).mkdir(parents=True, exist_ok=True)
         for name, more in (("passwd", lines), ("group", "ds01-admin:x:999:\n")):
@@ -163,6 +166,8 @@ def setting(disk: Disk, rounds: int) -> list[Row]:
             OURS_SET: _ours_set(disk, kib),
             "the same again: nothing to write": _ours_set(disk, kib),
             "setquota -b": _batch(disk, 5000 + 4 * turn),
+            "ds01ctl quota apply --yes, all changed": _applied(disk, 8 + turn),
+            "ds01ctl quota apply --yes, nothing to do": _applied(disk, 8 + turn),
         })  # fmt: skip
     return _in_turn(turns)
 
@@ -186,6 +191,14 @@ def _in_turn(turns: Sequence[Mapping[str, Sequence[str]]]) -> list[Row]:
 def _ours_set(disk: Disk, kib: int) -> Sequence[str]:
     numbers = [str(number) for number in (FIRST_ID, disk.users, kib)]
     return sys.executable, "-c", SET, disk.mount, disk.device, *numbers, str(INNER)
+
+
+def _applied(disk: Disk, mib: int) -> Sequence[str]:
+    """Write the policy that gives everybody so much; its command."""
+    file = Path(f"/run/tmp/policy-{mib}")
+    file.write_text(POLICY.format(mount=disk.mount, mib=mib))
+    command = f"cp {file} /etc/ds01/resource-limits.yaml; exec {PROGRAM} quota apply --yes --json"
+    return "sh", "-c", command
 
 
 def _batch(disk: Disk, kib: int) -> Sequence[str]:
