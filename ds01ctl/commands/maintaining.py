@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 JOB = "state"
 _SHORT_WAIT_MS = 500
 """While the log is folded in, nobody can write: rather not today than for seconds."""
-_BROKEN = ("malformed", "not a database")
-"""What SQLite says of a file that is damaged; all else may pass."""
+_PASSING = ("locked", "is full", "denied", "readonly", "unable to open", "is newer", "changes faster")
+"""What is said where the file is not damaged; a damaged one has SQLite say anything else."""
 
 
 class Asked(NamedTuple):
@@ -101,9 +101,10 @@ def _refuse_broken(asked: Asked) -> None:
             store.version(len(MIGRATIONS))
             found = storecare.problems(store)
     except StateError as error:
-        if not any(words in error.message for words in _BROKEN):
+        reason = error.message.removeprefix(f"{asked.store}: ")
+        if any(words in reason for words in _PASSING):
             raise
-        found = [error.message.removeprefix(f"{asked.store}: ")]
+        found = [reason]
     if found:
         told = "\n".join(f"{asked.store}: {problem}" for problem in found)
         data = {"file": str(asked.store), "problems": found, "backup": _backup(asked)}
