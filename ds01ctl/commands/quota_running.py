@@ -56,6 +56,11 @@ def is_pending(told: Result) -> bool:
     return any(one.outcome == "planned" or one.error == REPORT_ONLY for one in told.actions)
 
 
+def is_amiss(told: Result) -> bool:
+    """Tell whether a limit of the policy does not hold; those of others are left alone for good."""
+    return any(one.severity != "info" for one in told.findings)
+
+
 def apply(wish: Wish, *, yes: bool, as_json: bool) -> Result:
     """Set what differs. Raises UsageError where nobody can be asked."""
     from ds01ctl.commands import quota_recording
