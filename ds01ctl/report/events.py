@@ -11,6 +11,7 @@ import os
 import time
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Gap
@@ -109,6 +110,7 @@ def _plain(value: object) -> object:
     return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
 
 
+@lru_cache(maxsize=8)
 def timestamp(moment: datetime) -> str:
     """Render the time of an event, in UTC with milliseconds."""
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
