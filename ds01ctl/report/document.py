@@ -82,7 +82,7 @@ def dumps(document: Mapping[str, Any]) -> str:
 
 
 def pieces(document: Mapping[str, Any], depth: int = 2) -> Iterator[str]:
-    """Print a document piece by piece: as a whole, one of 10,000 rows takes its size three times.
+    """Print a document piece by piece: as a whole, one of 10,000 rows takes much memory at once.
 
     depth: so many levels of objects are gone through; all that is deeper is one piece.
     """
