@@ -219,7 +219,8 @@ def _show(shown: Shown) -> int:
     if shown.as_json:
         from ds01ctl.report import document
 
-        print(document.dumps(document.of_result(shown.result)))
+        sys.stdout.writelines(document.pieces(document.of_result(shown.result)))
+        print()
     else:
         shown.render()
     sys.stdout.flush()

@@ -44,6 +44,7 @@ class Job(NamedTuple):
     """Of one core."""
     tasks_max: int = 32
     enabled: bool = True
+    """Unless the policy says otherwise."""
 
     @property
     def unit(self) -> str:
@@ -87,6 +88,22 @@ JOBS: tuple[Job, ...] = (
         exposure=2.6,
         needs=("docker", "nvml", "processes", "metrics", "cgroups", "quotas", "terminals"),
         capabilities=("SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"),
+    ),
+    Job(
+        name="quota-volumes",
+        why="put each user's Docker volumes into a project of theirs",
+        command=("quota", "project", "volumes", "--yes"),
+        schedule="*-*-* 03:20:00",
+        random_delay_s=600,
+        timeout_s=1800,
+        exposure=1.8,
+        needs=("docker", "quotas"),
+        capabilities=("SYS_ADMIN", "FOWNER", "DAC_READ_SEARCH"),
+        # the registry is written beside and renamed, so its folder has to be open
+        writes=(LOGS, "/etc", "/var/lib/docker/volumes"),
+        lock="quota",
+        # a host without project quotas would fail every night
+        enabled=False,
     ),
     Job(
         name="state",

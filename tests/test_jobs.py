@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ds01ctl.core.policy import builtin_policy
 from ds01ctl.jobs import FAILURE, JOBS, START, problems_of, scheduled, span_s
 from ds01ctl.unitfiles.hardening import NEEDS, WHY
 
@@ -56,3 +57,11 @@ def test_the_policy_has_the_last_word() -> None:
     assert rows["detect"].every_s == 60
     assert (rows["state"].schedule, rows["state"].enabled) == ("Mon *-*-* 06:00", False)
     assert rows["units-check"] in JOBS
+
+
+def test_a_job_may_be_off_until_the_policy_wants_it() -> None:
+    """So that a host without project quotas has no timer that fails every night."""
+    of = builtin_policy().value
+    assert [job.name for job in scheduled(of) if not job.enabled] == ["quota-volumes"]
+    wanted = {"jobs.quota-volumes.enabled": True}
+    assert all(job.enabled for job in scheduled(wanted.get))

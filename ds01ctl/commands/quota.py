@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ds01ctl.commands import quota_project, quota_set
-from ds01ctl.commands.options import Config, DryRun, ExitOnFindings, Json
+from ds01ctl.commands.options import Config, DryRun, Json
 from ds01ctl.commands.quota_set import Force, OnPath, changed
 from ds01ctl.commands.shown import Shown
 from ds01ctl.errors import UsageError
@@ -178,11 +178,16 @@ def apply(
 def check(
     user: User = None,
     group: Group = None,
-    exit_code: ExitOnFindings = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit with 4 when a limit is not as the policy says."),
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> Shown:
     """Compare the policy with the kernel, and say which limits differ. Changes nothing.
+
+    Limits that the policy does not name are told, too, and are no reason for exit code 4.
 
     \b
     Examples:
@@ -193,7 +198,8 @@ def check(
     from ds01ctl.report.quota_text import check_lines
 
     result = run.check(_wish(user, group, config))
-    return Shown(result, lambda: print("\n".join(check_lines(result))), as_json, exit_code)
+    is_to_tell = exit_code and run.is_amiss(result)
+    return Shown(result, lambda: print("\n".join(check_lines(result))), as_json, is_to_tell)
 
 
 app.command("set")(quota_set.set_)

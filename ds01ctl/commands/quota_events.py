@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ds01ctl.commands import gathering
 from ds01ctl.core import quota_uses
+from ds01ctl.core.disk_quota import limits_row
 from ds01ctl.core.storage import limits_text
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def of_limit(done: Done, command: str = "quota") -> Event:
         "mount": mount,
         "kind": kind,
         "id": id_,
-        "before": change.before._asdict(),
-        "after": change.after._asdict(),
+        "before": limits_row(change.before),
+        "after": limits_row(change.after),
         "reason": change.reason,
         "outcome": "failed" if done.error else "done",
         "error": done.error,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.commands import enforce_people, gathering, quota_folders
@@ -184,14 +185,14 @@ def wants(seen: Reading, persons: Iterable[people.Person], today: date) -> Wants
     found: list[Wanted] = []
     lost: dict[str, Notice] = {}
     unresolved: set[tuple[QuotaKind, int]] = set()
-    for person in persons:
-        for path, one in storage.limits_of(seen.policy, person.login, today).items():
-            if (mount := mounts.get(path)) is None:
-                lost[path] = _lost(path, str(one.origin))
+    for person, theirs in storage.limits_of_all(seen.policy, persons, today):
+        for one in theirs:
+            if (mount := mounts.get(one.path)) is None:
+                lost[one.path] = _lost(one.path, str(one.origin))
                 unresolved.add(("user", person.uid))
                 continue
             place = Place(mount, "user", person.uid)
-            found.append(Wanted(place, person.login, path, one.limits, _why(one)))
+            found.append(Wanted(place, person.login, one.path, one.limits, _why(one)))
     ids = seen.project_ids
     kinds: set[QuotaKind] = set() if seen.projects_known else {"project"}
     for wish in storage.projects_of(seen.policy):
@@ -220,6 +221,7 @@ def why_unread(path: str, seen: Reading) -> str:
     return f"{path}: its quotas could not be read: {(*reasons, 'it is not there')[0]}"
 
 
+@lru_cache(maxsize=1024)
 def _why(limit: storage.StorageLimit) -> str:
     return f"{limit.origin}{f', until {limit.until}' if limit.until else ''}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.disk_quota import Limits
@@ -112,10 +113,13 @@ def _all(rows: Mapping[tuple[str, str], str], wanted: str, read: Any) -> Iterabl
 def _known(name: Any, row: Any) -> dict[Place, Known]:
     """Read all ids of one kind on one file system: what was set, and what was before, of each."""
     mount, kind = name
-    return {
-        Place(str(mount), kind, int(id_)): Known(Limits(*said[:4]), Limits(*said[4:]))
-        for id_, said in row.items()
-    }
+    return {Place(str(mount), kind, int(id_)): _pair(*said) for id_, said in row.items()}
+
+
+@lru_cache(maxsize=1024)
+def _pair(*said: int) -> Known:
+    """Read limits of which thousands have the same."""
+    return Known(Limits(*said[:4]), Limits(*said[4:]))
 
 
 def _warned(name: Any, row: Any) -> tuple[tuple[str, ...], Warned]:

@@ -73,7 +73,7 @@ def check_quota(path: str, site: Site) -> None:
     if not accounting.is_on:
         why = accounting.reason or "not supported"
         what = f"{path}: no project quota on {found.mount} ({found.type}): {why}"
-        raise Ds01Error(what, "see: ds01ctl doctor")
+        raise Ds01Error(what, "how to turn it on: ds01ctl doctor --only disk")
     if not accounting.is_complete:
         what = f"{path}: the kernel's records on {found.mount} could not be read"
         raise Ds01Error(what, "run it as root")

@@ -198,6 +198,7 @@ def _owner_row(owner: Owner, layers: _Layers) -> dict[str, Any]:
 def place_row(row: UsageRow) -> dict[str, Any]:
     """Give one record of the kernel as JSON has it."""
     (mount, kind, id_), record = row.place, row.record
+    soft_bytes, hard_bytes, soft_inodes, hard_inodes = record.limits
     return {
         "mount": mount,
         "kind": kind,
@@ -205,7 +206,10 @@ def place_row(row: UsageRow) -> dict[str, Any]:
         "name": row.name,
         "used_bytes": record.used_bytes,
         "used_inodes": record.used_inodes,
-        **record.limits._asdict(),
+        "soft_bytes": soft_bytes,
+        "hard_bytes": hard_bytes,
+        "soft_inodes": soft_inodes,
+        "hard_inodes": hard_inodes,
         "bytes_grace_end": _time(record.bytes_grace_end),
         "inodes_grace_end": _time(record.inodes_grace_end),
         "standing": row.standing,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.commands import asking, gathering, quota_looking
 from ds01ctl.commands.quota_memory import JOB, upgrade
+from ds01ctl.core.disk_quota import limits_row
 from ds01ctl.core.plan import Action, Finding, Result
 from ds01ctl.core.quota_model import REPORT_ONLY, Change, GraceChange, Notice
 from ds01ctl.core.storage import limits_text
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import Gap
     from ds01ctl.core.plan import Severity
     from ds01ctl.paths import Paths
+
+    PutLimits = Callable[..., bool]
 
 _UNNOTED = "it could not be noted down, and so never be undone"
 
@@ -54,6 +57,11 @@ def check(wish: Wish) -> Result:
 def is_pending(told: Result) -> bool:
     """Tell whether anything would be set, or is only reported."""
     return any(one.outcome == "planned" or one.error == REPORT_ONLY for one in told.actions)
+
+
+def is_amiss(told: Result) -> bool:
+    """Tell whether a limit of the policy does not hold; those of others are left alone for good."""
+    return any(one.severity != "info" for one in told.findings)
 
 
 def apply(wish: Wish, *, yes: bool, as_json: bool) -> Result:
@@ -103,19 +111,17 @@ def _on_one(point: Path, source: str, changes: list[Change]) -> list[Done]:
     done: list[Done] = []
     try:
         with quotas.held(point, source) as held:
-            done.extend(Done(one, _error_of(held, one)) for one in changes)
+            done.extend(Done(one, _error_of(quotas.put_limits, held, one)) for one in changes)
     except Ds01Error as error:
         # it could not be opened, or went away in the middle
         done += [Done(one, error.message) for one in changes[len(done) :]]
     return done
 
 
-def _error_of(held: quotas.Held, change: Change) -> str | None:
-    from ds01ctl.act import quotas
-
+def _error_of(put: PutLimits, held: quotas.Held, change: Change) -> str | None:
     (_, kind, id_), is_spared = change.place, not change.is_forced
     try:
-        quotas.put_limits(held, kind, id_, change.after, expected=change.before, spare=is_spared)
+        put(held, kind, id_, change.after, expected=change.before, spare=is_spared)
     except Ds01Error as error:
         return error.message
     return None
@@ -284,8 +290,8 @@ def change_row(change: Change) -> dict[str, Any]:
         "id": id_,
         "name": change.name,
         "rule": change.rule,
-        "before": change.before._asdict(),
-        "after": change.after._asdict(),
-        "wanted": change.wanted._asdict(),
+        "before": limits_row(change.before),
+        "after": limits_row(change.after),
+        "wanted": limits_row(change.wanted),
         "reason": change.reason,
     }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ds01ctl.commands.quota_events import Told
     from ds01ctl.commands.quota_looking import Reading
-    from ds01ctl.core.disk_quota import DiskQuota, QuotaFileSystem
+    from ds01ctl.core.disk_quota import DiskQuota, QuotaFileSystem, QuotaKind
     from ds01ctl.core.held import Held
     from ds01ctl.core.model import Gap
     from ds01ctl.core.quota_model import Place
@@ -81,8 +81,9 @@ def _remember(warned: Mapping[Key, Warned], paths: Paths) -> tuple[Gap, ...]:
 def uses_of(seen: Reading, paths: Paths, config: Path | None) -> Uses:
     """Tell what is used of every limit, and by whom."""
     records = quota.records_of(seen.file_systems)
-    names = {place: login for place in records if (login := told_login(place, seen))}
-    lax = {place for place in records if not _is_enforced(place, seen.file_systems)}
+    names = _told_logins(records, seen)
+    lax_kinds = _lax_kinds(seen.file_systems)
+    lax = {place for place in records if place[:2] in lax_kinds} if lax_kinds else ()
     rows, silent = _held(paths, config)
     uses = (
         *quota_uses.of_records(records, names, seen.taken_at, lax),
@@ -93,10 +94,28 @@ def uses_of(seen: Reading, paths: Paths, config: Path | None) -> Uses:
     return Uses(uses, unknown | silent_keys, rows)
 
 
-def _is_enforced(place: Place, file_systems: Iterable[QuotaFileSystem]) -> bool:
-    found = next(one for one in file_systems if one.mount == place.mount)
-    accounting = found.accounting.get(place.kind)
-    return accounting is None or accounting.is_enforced
+def _lax_kinds(file_systems: Iterable[QuotaFileSystem]) -> set[tuple[str, QuotaKind]]:
+    """Name mounts and kinds of which limits are noted and do not hold."""
+    return {
+        (one.mount, kind)
+        for one in file_systems
+        for kind, accounting in one.accounting.items()
+        if not accounting.is_enforced
+    }
+
+
+def _told_logins(places: Iterable[Place], seen: Reading) -> dict[Place, str]:
+    """Name whom to warn of each place; users by what holds for all, as there may be thousands."""
+    least, users = int(seen.policy.value("enforcement.min_uid")), seen.users.users
+    found: dict[Place, str] = {}
+    for place in places:
+        if place.kind == "user":
+            login = users.get(place.id) if place.id >= least else None
+        else:
+            login = told_login(place, seen)
+        if login:
+            found[place] = login
+    return found
 
 
 def unknown_of(

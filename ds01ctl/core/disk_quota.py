@@ -82,6 +82,12 @@ class QuotaFileSystem(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
+def limits_row(limits: Limits) -> dict[str, int]:
+    """Give limits as JSON has them; thousands of rows share one, which is not to be changed."""
+    return limits._asdict()
+
+
+@lru_cache(maxsize=1024)
 def in_blocks(limits: Limits, block_bytes: int) -> Limits:
     """Round limits up to what the file system can keep: compare these with what it has."""
     soft, hard = (-(-size // block_bytes) * block_bytes for size in limits[:2])

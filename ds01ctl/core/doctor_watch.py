@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ds01ctl.core.doctor_row import absent, count, fine, problem, unknown, warning, words
 from ds01ctl.core.host_facts import Unread
+from ds01ctl.core.host_keys import host_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,9 +228,9 @@ def _installed(units: UnitFacts, policy: Policy) -> Row:
 
 def _is_off(timer: str, policy: Policy) -> bool:
     """Tell whether the policy switches a job off: its timer is then there, and not enabled."""
-    job = timer.removeprefix("ds01-").removesuffix(".timer")
-    setting = policy.host.get(f"jobs.{job}.enabled")
-    return setting is not None and setting.value is False
+    key = f"jobs.{timer.removeprefix('ds01-').removesuffix('.timer')}.enabled"
+    # one made from a cron line has no such key
+    return key in host_keys() and policy.value(key) is False
 
 
 def _old_cron(units: UnitFacts) -> Row:

@@ -224,7 +224,7 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
                 f"When the job runs that is there to {job.why}.",
                 job.schedule,
             ),
-            Key("enabled", "bool", "Whether it runs.", default=True),
+            Key("enabled", "bool", "Whether it runs.", default=job.enabled),
         )
         for job in JOBS
     },

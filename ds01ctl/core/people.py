@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from ds01ctl.core.policy import Policy
@@ -53,11 +53,16 @@ def roll(
 ) -> Roll:
     """Sort everybody who is known: users is login by uid, admins the members of the admin group."""
     named = set(policy.value("access_control.admin_users") or ()) | set(admins)
+    rules = _Rules(
+        int(policy.value("enforcement.min_uid")),
+        named,
+        frozenset(policy.value("enforcement.exempt_users") or ()),
+    )
     people, spared = [], []
     for uid, login in sorted(users.items()):
         if uid in _NOBODY or uid in _DYNAMIC:
             continue
-        why = _why_spared(uid, login, policy, named, now)
+        why = rules.why_spared(uid, login) or _why_exempt(login, policy, now)
         if why is None:
             people.append(Person(login, uid, str(policy.group_of(login).value)))
         else:
@@ -65,16 +70,21 @@ def roll(
     return Roll(tuple(people), tuple(spared))
 
 
-def _why_spared(
-    uid: int, login: str, policy: Policy, admins: Iterable[str], now: datetime
-) -> str | None:
-    least = int(policy.value("enforcement.min_uid"))
-    if uid < least:
-        return f"uid {uid} is below enforcement.min_uid, {least}"
-    if login in admins:
-        return "is an admin (access_control)"
-    if login in (policy.value("enforcement.exempt_users") or ()):
-        return "is in enforcement.exempt_users"
-    if exemption := policy.exemption(login, EXEMPTION, now):
-        return f"is exempt ({exemption.origin})"
-    return None
+class _Rules(NamedTuple):
+    """Whom the settings for the whole host spare; looked up once, for there may be thousands."""
+
+    least_uid: int
+    admins: Collection[str]
+    exempt: Collection[str]
+
+    def why_spared(self, uid: int, login: str) -> str | None:
+        if uid < self.least_uid:
+            return f"uid {uid} is below enforcement.min_uid, {self.least_uid}"
+        if login in self.admins:
+            return "is an admin (access_control)"
+        return "is in enforcement.exempt_users" if login in self.exempt else None
+
+
+def _why_exempt(login: str, policy: Policy, now: datetime) -> str | None:
+    exemption = policy.exemption(login, EXEMPTION, now)
+    return f"is exempt ({exemption.origin})" if exemption else None

@@ -74,6 +74,9 @@ def canonical(login: str) -> str:
     No domain; all but letters, digits and ``:`` becomes ``_``, never ``-``, on which systemd
     nests; past 32 characters the tail becomes four digits of the login's md5.
     """
+    if len(login) <= 32 and login.isalnum() and login.isascii():
+        # as most are
+        return login
     form = re.sub(r"[^a-zA-Z0-9:]+", "_", login.partition("@")[0]).strip("_")
     if len(form) <= 32:
         return form
@@ -85,10 +88,12 @@ def canonical(login: str) -> str:
 
 def logins_by_form(logins: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Group logins by their canonical form; a form with two of them names nobody."""
-    forms: dict[str, set[str]] = {}
+    forms: dict[str, tuple[str, ...]] = {}
     for login in logins:
-        forms.setdefault(canonical(login), set()).add(login)
-    return {form: tuple(sorted(names)) for form, names in forms.items()}
+        form = canonical(login)
+        others = forms.get(form)
+        forms[form] = tuple(sorted({*others, login})) if others else (login,)
+    return forms
 
 
 @cache
@@ -200,6 +205,8 @@ class Policy:
 
     def exemptions_of(self, login: str) -> tuple[Exemption, ...]:
         """List all exemptions of a user, expired ones too."""
+        if not self.exemptions:
+            return ()
         rows: dict[str, tuple[Exemption, ...]] = {}
         for row in self.exemptions:
             rows[row.username] = (*rows.get(row.username, ()), row)
@@ -216,6 +223,8 @@ class Policy:
         """Look a login up as written, then by its form, if that form is one person's only."""
         if login in table:
             return table[login]
+        if not table:
+            return None
         form = canonical(login)
         people = self.forms.get(form, ())
         if not form or len(people) != 1 or _in_other_domain(login, people[0]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ds01ctl.core.disk_quota import NO_LIMITS, DiskQuota, Limits, QuotaKind
@@ -126,6 +127,7 @@ class Plan(NamedTuple):
     graces: tuple[GraceChange, ...] = ()
 
 
+@lru_cache(maxsize=1024)
 def same(one: Limits, other: Limits) -> bool:
     """Tell whether two limits are the same but for a file system's rounding."""
     if one == other:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ds01ctl.core.disk_quota import NO_LIMITS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -37,6 +35,8 @@ class UsageRow(NamedTuple):
     """Login or project; None: nobody has the id."""
     record: DiskQuota
     standing: Standing
+    share: float | None
+    """The used part of the soft limit, else of the hard one; of bytes or inodes the worse."""
     forecast: Forecast = NO_FORECAST
 
     @property
@@ -44,34 +44,39 @@ class UsageRow(NamedTuple):
         """Give the name, else the number as `ls -n` has it, with the sign of a number."""
         return self.name if self.name is not None else f"#{self.place.id}"
 
-    @property
-    def share(self) -> float | None:
-        """Give the used part of the soft limit, else the hard one; of bytes or inodes the worse."""
-        return share(self.record)
-
 
 def share(record: DiskQuota) -> float | None:
     """Give the used part of the limits, 1.0 is all; None without a limit, as of id 0."""
-    limits = record.limits if record.id else NO_LIMITS
-    most_bytes = limits.soft_bytes or limits.hard_bytes
-    most_inodes = limits.soft_inodes or limits.hard_inodes
-    parts = [record.used_bytes / most_bytes] if most_bytes else []
-    parts += [record.used_inodes / most_inodes] if most_inodes else []
-    return max(parts, default=None)
+    if record.id == 0:
+        return None
+    soft, hard, soft_inodes, hard_inodes = record.limits
+    of_bytes = record.used_bytes / (soft or hard) if soft or hard else None
+    if not (soft_inodes or hard_inodes):
+        return of_bytes
+    of_inodes = record.used_inodes / (soft_inodes or hard_inodes)
+    return of_inodes if of_bytes is None else max(of_bytes, of_inodes)
 
 
 def standing(record: DiskQuota, now_s: float) -> Standing:
     """Judge one record: the worse of bytes and inodes; of id 0 they are the others' defaults."""
-    limits = record.limits
+    of_bytes, of_inodes = standing_of_bytes(record, now_s), standing_of_inodes(record, now_s)
+    return of_bytes if of_bytes == of_inodes else min(of_bytes, of_inodes, key=STANDINGS.index)
+
+
+def standing_of_bytes(record: DiskQuota, now_s: float) -> Standing:
+    """Judge what one record uses of its bytes."""
     if record.id == 0:
         return "ok"
-    found = (
-        _standing(record.used_bytes, limits.soft_bytes, limits.hard_bytes,
-                  record.bytes_grace_end, now_s, _BLOCK),
-        _standing(record.used_inodes, limits.soft_inodes, limits.hard_inodes,
-                  record.inodes_grace_end, now_s, 1),
-    )  # fmt: skip
-    return min(found, key=STANDINGS.index)
+    soft, hard, _, _ = record.limits
+    return _standing(record.used_bytes, soft, hard, record.bytes_grace_end, now_s, _BLOCK)
+
+
+def standing_of_inodes(record: DiskQuota, now_s: float) -> Standing:
+    """Judge what one record uses of its inodes."""
+    if record.id == 0:
+        return "ok"
+    _, _, soft, hard = record.limits
+    return _standing(record.used_inodes, soft, hard, record.inodes_grace_end, now_s, 1)
 
 
 def room_needed(hard: int, step: int) -> int:
@@ -109,12 +114,16 @@ class Owner(NamedTuple):
     @property
     def used_bytes(self) -> int:
         """Sum what is used; a file counts for its user and for its project, so the user's only."""
-        users = [one for one in self.rows if one.place.kind == "user"]
-        return sum(one.record.used_bytes for one in users or self.rows) + self.uncounted_bytes
+        rows = self.rows
+        if len(rows) > 1:
+            rows = tuple(one for one in rows if one.place.kind == "user") or rows
+        return sum([one.record.used_bytes for one in rows]) + self.uncounted_bytes
 
     @property
     def standing(self) -> Standing:
         """Give the worst standing."""
+        if len(self.rows) == 1:
+            return self.rows[0].standing
         return min((one.standing for one in self.rows), key=STANDINGS.index, default="ok")
 
     @property
@@ -136,6 +145,7 @@ def rows_of(
             names[place.kind].get(place.id),
             record,
             standing(record, now_s),
+            share(record),
             forecasts.get(place, NO_FORECAST),
         )
         for place, record in records.items()
@@ -157,7 +167,11 @@ def owners(rows: Iterable[UsageRow], owner_of: Callable[[str], str | None]) -> l
         # somebody may be called #7, who is not the uid 7 that nobody has
         found.setdefault((row.name is not None, name), []).append(row)
     return [
-        Owner(name, is_known, tuple(sorted(theirs, key=_tightness)))
+        Owner(
+            name,
+            is_known,
+            tuple(sorted(theirs, key=_tightness) if len(theirs) > 1 else theirs),
+        )
         for (is_known, name), theirs in found.items()
     ]
 
@@ -183,11 +197,12 @@ def with_layers(
     for owner in owners:
         layers = left.pop((owner.is_known, owner.name), None)
         none = 0 if is_complete else None
-        found.append(
-            _with(owner, layers, is_counted=is_counted)
-            if layers
-            else owner._replace(layers_bytes=none)
-        )
+        if layers:
+            found.append(_with(owner, layers, is_counted=is_counted))
+        elif owner.layers_bytes != none:
+            found.append(owner._replace(layers_bytes=none))
+        else:
+            found.append(owner)
     return found + [
         _with(Owner(name, known, ()), one, is_counted=is_counted)
         for (known, name), one in left.items()

@@ -6,7 +6,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ds01ctl.core import quota_rows
-from ds01ctl.core.disk_quota import Limits
 from ds01ctl.core.quota_warnings import Use
 from ds01ctl.core.sizes import size
 
@@ -35,24 +34,24 @@ def of_records(
 
     lax: where limits are noted and do not hold.
     """
+    now_s = now.timestamp()
     for place, record in records.items():
         if (login := names.get(place)) is not None:
-            for use in _of_record(place, record, login, now):
+            for use in _of_record(place, record, login, now_s):
                 yield use._replace(standing="ok", grace_end=None) if place in lax else use
 
 
-def _of_record(place: Place, record: DiskQuota, login: str, now: datetime) -> Iterator[Use]:
+def _of_record(place: Place, record: DiskQuota, login: str, now_s: float) -> Iterator[Use]:
     """List the uses of one record: of bytes and of files, each with how it alone stands."""
     whose = "" if place.kind == "user" else f" by project {place.id}"
     soft, hard, soft_inodes, hard_inodes = record.limits
     named = (place.mount, place.kind, str(place.id))
     if most := soft or hard:
-        standing = quota_rows.standing(record._replace(limits=Limits(soft, hard)), now.timestamp())
+        standing = quota_rows.standing_of_bytes(record, now_s)
         yield Use((BYTES, *named), login, f"disk space on {place.mount}{whose}", record.used_bytes,
                   most, standing, _time(record.bytes_grace_end), hard)  # fmt: skip
     if most := soft_inodes or hard_inodes:
-        alone = record._replace(limits=Limits(0, 0, soft_inodes, hard_inodes))
-        standing = quota_rows.standing(alone, now.timestamp())
+        standing = quota_rows.standing_of_inodes(record, now_s)
         yield Use((INODES, *named), login, f"number of files on {place.mount}{whose}",
                   record.used_inodes, most, standing, _time(record.inodes_grace_end),
                   hard_inodes)  # fmt: skip

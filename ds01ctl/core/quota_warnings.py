@@ -123,17 +123,15 @@ def _level(
     use: Use, told: Warned | None, thresholds: Sequence[int], *, is_whole: bool
 ) -> int | None:
     """Find the threshold that a use is past: one just left upwards holds on; None: below all."""
+    percent = use.percent + _ROUNDING
+    reached = [one for one in thresholds if percent >= one]
     past = told.level if told else None
     if past is not None and not is_whole:
         # at least so much is used: that it looks like less than before means nothing
-        return max([past, *(one for one in thresholds if _reaches(use, one))])
-    held = [one for one in thresholds if past is not None and one <= past]
-    reached = [one for one in thresholds if _reaches(use, one)]
-    return max([*reached, *(one for one in held if _reaches(use, one - HYSTERESIS))], default=None)
-
-
-def _reaches(use: Use, percent: float) -> bool:
-    return use.percent >= percent - _ROUNDING
+        return max([past, *reached])
+    if past is not None:
+        reached += [one for one in thresholds if one <= past and percent >= one - HYSTERESIS]
+    return max(reached, default=None)
 
 
 def _is_due(since: timedelta, remind_after: timedelta) -> bool:

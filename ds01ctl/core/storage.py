@@ -6,14 +6,16 @@ Units of sizes are powers of 1024, as everywhere in the policy; inodes are count
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.disk_quota import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
 
+    from ds01ctl.core.people import Person
     from ds01ctl.core.policy import Origin, Policy
 
 SIZES = ("soft", "hard")
@@ -75,6 +77,20 @@ def limits_of(policy: Policy, login: str, today: date) -> dict[str, StorageLimit
         if limit := next((row for row in rows if not row.is_over(today)), None):
             held[path] = limit
     return held
+
+
+def limits_of_all(
+    policy: Policy, people: Iterable[Person], today: date
+) -> Iterator[tuple[Person, tuple[StorageLimit, ...]]]:
+    """Give each one's limits; those who have no values of their own share their group's."""
+    shared: dict[str, tuple[StorageLimit, ...]] = {}
+    for one in people:
+        if policy.has_override(one.login):
+            yield one, tuple(limits_of(policy, one.login, today).values())
+            continue
+        if one.group not in shared:
+            shared[one.group] = tuple(limits_of(policy, one.login, today).values())
+        yield one, shared[one.group]
 
 
 def override_name(policy: Policy, login: str) -> str:
@@ -164,6 +180,7 @@ def project_ids(policy: Policy) -> range:
     return parse_ids(str(policy.value("quota.project_ids")))
 
 
+@lru_cache(maxsize=1024)
 def limits_text(limits: Limits) -> str:
     """Write limits for people: ``soft 100 GiB, hard 110 GiB, soft 2M inodes``."""
     if limits == NO_LIMITS:

@@ -58,14 +58,15 @@ def read_passwd(path: Path) -> LocalAccounts:
     by_uid: dict[int, Account] = {}
     mentioned: set[str] = set()
     for fields in _lines(path):
-        mentioned.add(fields[0])
-        if len(fields) < 4 or fields[0].startswith(("+", "-")):
+        login = fields[0]
+        mentioned.add(login)
+        if len(fields) < 4 or not login or login[0] in "+-":
             continue
         uid, gid = _number(fields[2]), _number(fields[3])
-        if not fields[0] or uid is None or gid is None:
+        if uid is None or gid is None:
             continue
-        account = Account(fields[0], uid, gid)
-        by_login.setdefault(account.login, account)
+        account = Account(login, uid, gid)
+        by_login.setdefault(login, account)
         by_uid.setdefault(uid, account)
     return LocalAccounts(by_login, by_uid, frozenset(mentioned))
 
@@ -132,15 +133,16 @@ def _lines(path: Path) -> Iterator[list[str]]:
     text = path.read_bytes().decode("utf-8", "surrogateescape")
     for line in text.split("\n"):
         stripped = line.lstrip()
-        if stripped and not stripped.startswith("#"):
+        if stripped and stripped[0] != "#":
             yield stripped.split(":")
 
 
 def _number(text: str) -> int | None:
     """Read a uid or gid; int() would take ``1_0``, and digits of other scripts."""
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+    if len(text) > 10 or not text.isdecimal() or not text.isascii():
         return None
-    return int(text) if can_be_id(int(text)) else None
+    number = int(text)
+    return number if number < _NO_ID else None
 
 
 def _without_actions(services: str) -> str:

@@ -48,7 +48,7 @@ class Ledger:
             self._lacks_a_file = True
             return
         self._local = local
-        self._primary |= {(printable(one.login), one.gid) for one in local.by_login.values()}
+        self._primary.update((printable(one.login), one.gid) for one in local.by_login.values())
         people = [one for one in local.by_login.values() if _is_person(one.uid)]
         # a second line of a login makes no second person of it
         firsts = [one for one in people if local.by_uid[one.uid] is one]

@@ -241,4 +241,4 @@ def _owner(folder: str) -> int:
 
 def printable(name: str) -> str:
     """Replace the bytes that are no UTF-8: Python keeps them as half characters."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+    return name if name.isascii() else name.encode("utf-8", "replace").decode("utf-8")

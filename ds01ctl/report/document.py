@@ -8,9 +8,13 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ds01ctl.core.plan import Finding, Result
 
 SCHEMA = "ds01ctl/v1"
+_ROWS = 200
+"""So many of a long list are printed at a time."""
 
 
 def of_result(result: Result) -> dict[str, Any]:
@@ -74,8 +78,37 @@ def _finding(finding: Finding, now: datetime) -> dict[str, Any]:
 
 def dumps(document: Mapping[str, Any]) -> str:
     """Print a document: ASCII only, so that no value can reach a terminal as an escape."""
+    return "".join(pieces(document))
+
+
+def pieces(document: Mapping[str, Any], depth: int = 2) -> Iterator[str]:
+    """Print a document piece by piece: as a whole, one of 10,000 rows takes much memory at once.
+
+    depth: so many levels of objects are gone through; all that is deeper is one piece.
+    """
+    before = "{"
+    for key, value in document.items():
+        yield f"{before}{_encoded(key)}:"
+        yield from _pieces_of(value, depth - 1)
+        before = ","
+    yield "{}" if before == "{" else "}"
+
+
+def _pieces_of(value: object, depth: int) -> Iterator[str]:
+    if depth and isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        yield from pieces(value, depth)
+    elif isinstance(value, (list, tuple)) and len(value) > _ROWS:
+        for at in range(0, len(value), _ROWS):
+            # without the brackets of each part
+            yield ("," if at else "[") + _encoded(value[at : at + _ROWS])[1:-1]
+        yield "]"
+    else:
+        yield _encoded(value)
+
+
+def _encoded(value: object) -> str:
     # indented output would take the encoder written in Python: ten times the CPU
-    return json.dumps(document, default=_plain, separators=(",", ":"))
+    return json.dumps(value, default=_plain, separators=(",", ":"))
 
 
 def _plain(value: object) -> object:

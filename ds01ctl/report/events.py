@@ -11,6 +11,7 @@ import os
 import time
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Gap
@@ -94,7 +95,7 @@ def _cut_down(event: Event, size: int) -> dict[str, Any]:
 def _json(value: object) -> str:
     """Escape all but ASCII: neither a newline nor a control character can break a line."""
     try:
-        return json.dumps(value, default=_plain, separators=(",", ":"))
+        return _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         # a key that is no string, a circle: the event still counts
         if isinstance(value, dict) and "details" in value:
@@ -109,6 +110,11 @@ def _plain(value: object) -> object:
     return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
 
 
+# json.dumps would make one for each of ten thousand events
+_ENCODER = json.JSONEncoder(default=_plain, separators=(",", ":"))
+
+
+@lru_cache(maxsize=8)
 def timestamp(moment: datetime) -> str:
     """Render the time of an event, in UTC with milliseconds."""
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
@@ -197,14 +203,14 @@ def _fields(event: Event) -> bytes:
     }
     if event.user is not None:
         fields["DS01_USER"] = event.user
-    return b"".join(_field(name, value) for name, value in fields.items())
+    return b"".join([_field(name, value) for name, value in fields.items()])
 
 
 def _field(name: str, value: str) -> bytes:
     data = value.encode(errors="backslashreplace")
     if b"\n" in data:
         return name.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"
-    return f"{name}=".encode() + data + b"\n"
+    return b"%b=%b\n" % (name.encode(), data)
 
 
 def _send_datagram(to: socket.socket, data: bytes) -> None:

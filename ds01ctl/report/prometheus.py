@@ -47,7 +47,9 @@ class Family(NamedTuple):
 def render(families: Iterable[Family]) -> str:
     """Render families and their series sorted, so that equal readings give equal files."""
     ordered = sorted(families, key=lambda family: family.name)
-    return "".join(_family(family) for family in ordered if family.samples)
+    # many families may have the same labels: those that are one object are written once
+    written: dict[int, str] = {}
+    return "".join(_family(family, written) for family in ordered if family.samples)
 
 
 def write(path: Path, families: Iterable[Family]) -> tuple[Gap, ...]:
@@ -193,26 +195,37 @@ def _user(finding: Finding) -> str:
     return finding.user if exists or re.fullmatch("[0-9]{1,10}", finding.user) else NOBODY
 
 
-def _family(family: Family) -> str:
+def _family(family: Family, written: dict[int, str]) -> str:
     text = family.help.replace("\\", r"\\").replace("\n", r"\n")
-    series = sorted(f"{family.name}{_labels(s.labels)} {_value(s.value)}" for s in family.samples)
+    series = []
+    for labels, value in family.samples:
+        shown = written.get(id(labels))
+        if shown is None:
+            shown = written[id(labels)] = _labels(labels)
+        series.append(f"{family.name}{shown} {_value(value)}")
     head = [f"# HELP {family.name} {text}", f"# TYPE {family.name} {family.type}"]
-    return "\n".join([*head, *series, ""])
+    return "\n".join([*head, *sorted(series), ""])
 
 
 def _labels(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
-    return "{" + ",".join(f'{name}="{_escape(labels[name])}"' for name in sorted(labels)) + "}"
+    pairs = [f'{name}="{_escape(value)}"' for name, value in sorted(labels.items())]
+    return "{" + ",".join(pairs) + "}"
 
 
 def _escape(value: str) -> str:
+    if value.isalnum() and value.isascii():
+        # as most are, and there may be many thousands
+        return value
     # what is not UTF-8 came from a host's file name and would make the file unreadable
     valid = value.encode(errors="replace").decode()
     return valid.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _value(value: float) -> str:
+    if type(value) is int:
+        return repr(value)
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
     # True and False are numbers to Python, but not to the exporter

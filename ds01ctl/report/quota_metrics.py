@@ -42,7 +42,10 @@ def families(
 ) -> Iterator[Family]:
     """Make the families of one run; names: of the places that somebody has, others have none."""
     for kind, label in (("user", "user"), ("project", "project")):
-        seen = _series(names, kind)
+        seen = [
+            (place, {label: name, "filesystem": place.mount})
+            for place, name in _series(names, kind)
+        ]
         prefix = "ds01_quota_" if kind == "user" else "ds01_quota_project_"
         records = {
             (one.mount, record.id): record
@@ -51,8 +54,8 @@ def families(
         }
         for suffix, text, value in _PARTS:
             samples = tuple(
-                Sample({label: name, "filesystem": place.mount}, number)
-                for place, name in seen
+                Sample(labels, number)
+                for place, labels in seen
                 if (number := value(records[place.mount, place.id])) is not None
             )
             yield Family(prefix + suffix, "gauge", f"{text}, by {kind} and file system.", samples)

@@ -23,6 +23,7 @@ NEEDS = ("docker", "nvml", "processes", "metrics", "mail", "cgroups", "quotas", 
 WHY = {
     "SYS_ADMIN": "limits of disk quotas; everything else that it allows is shut below",
     "SYS_PTRACE": "/proc/PID/exe, cwd and environ of other users' processes",
+    "FOWNER": "the project of files of other users",
     "DAC_READ_SEARCH": "files that only their owner may read: /proc/PID/fd, private home folders",
 }
 """Why a job has a capability."""

@@ -86,8 +86,9 @@ class Row(NamedTuple):
 def main() -> None:
     """Boot, measure there, and print Markdown."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.quota", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--users", type=int, default=10_000)
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds; 120 suffice if idle")
     given = parser.parse_args()
     if os.environ.get("DS01_UML"):
         bench(given.users, given.rounds)
@@ -100,8 +101,10 @@ def main() -> None:
         compileall.compile_dir(folder, quiet=1)
     argv = [sys.executable, "-m", "tests.bench.quota", *sys.argv[1:]]
     with tempfile.TemporaryDirectory(prefix="ds01-b-") as name:
-        status, output = guest.run(argv, Path(name), memory_mib=1024, timeout_s=900)
+        status, output = guest.run(argv, Path(name), memory_mib=1024, timeout_s=given.timeout)
     print(output)
+    if status is None:
+        sys.exit(f"it did not end in {given.timeout:g} s: fewer --rounds or --users, or --timeout")
     sys.exit(status)
 
 
@@ -109,11 +112,11 @@ def bench(users: int, rounds: int) -> None:
     """Measure both file systems, in the guest."""
     print(f"{users} users, user quotas; user-mode Linux; medians of {rounds} rounds\n")
     starts = {"start alone": (sys.executable, "-c", "pass")}
-    print(table("Python", _in_turn([starts] * rounds)))
+    print(table("Python", _in_turn([starts] * rounds)), flush=True)
     for name, mount, device in DISKS:
         disk = Disk(name, mount, device, users)
         fill(disk)
-        print("\n" + table(f"{name}: read", reading(disk, rounds)))
+        print("\n" + table(f"{name}: read", reading(disk, rounds)), flush=True)
         print("\n" + table(f"{name}: set", setting(disk, rounds)), flush=True)
 
 

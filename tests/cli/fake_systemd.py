@@ -154,6 +154,9 @@ class FakeSystemd:
         self.ran("ds01-enforce", 120)
         self.polling("ds01-quota", 3600, 1200)
         self.ran("ds01-quota", 1200)
+        # off unless the policy turns it on
+        self.calendar("ds01-quota-volumes", "*-*-* 03:20:00", 3600, ActiveState="inactive")
+        self.never_ran("ds01-quota-volumes")
         self.calendar("ds01-state", "*-*-* 05:10:00", 3600)
         self.ran("ds01-state", 80_000, 2.5)
         self.calendar("ds01-units-check", "*-*-* 06:10:00", 7200)

@@ -76,6 +76,22 @@ def test_upgrade_stops_what_keeps_the_old_definition(systemd: Systemd) -> None:
     }  # fmt: skip
 
 
+def test_a_job_that_is_off_by_default_begins_when_the_policy_says_so(systemd: Systemd) -> None:
+    """Its files are there from the start, and nothing runs them; and it can be turned off again."""
+    link = systemd.unit_dir / "ds01.target.wants/ds01-quota-volumes.timer"
+    install(systemd)
+    assert (systemd.unit_dir / "ds01-quota-volumes.timer").exists()
+    assert not link.is_symlink()
+    (systemd.tree / "etc/ds01").mkdir()
+    policy = systemd.tree / "etc/ds01/resource-limits.yaml"
+    for says in (True, False):
+        policy.write_text(f"jobs: {{quota-volumes: {{enabled: {str(says).lower()}}}}}\n")
+        done = install(systemd)
+        assert done.returncode == 0, done.stderr
+        loaded: Any = systemd.memory["loaded"]
+        assert (link.is_symlink(), "ds01-quota-volumes.timer" in loaded) == (says, says)
+
+
 def test_uninstall_leaves_every_byte_as_it_was(systemd: Systemd) -> None:
     """Also after an upgrade; only state is left, and --purge drops that, too."""
     before = systemd.contents()

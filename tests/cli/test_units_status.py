@@ -52,7 +52,7 @@ def test_all_is_well(host, systemd):
     document = host.json(*STATUS, "--exit-code")
     assert (document["status"], document["findings"]) == ("ok", [])
     assert [row["job"] for row in document["data"]["jobs"]] == [
-        "detect", "enforce", "quota", "state", "units-check"
+        "detect", "enforce", "quota", "quota-volumes", "state", "units-check"
     ]  # fmt: skip
     detect = job(document, "detect")
     assert (detect["state"], detect["enabled"], detect["missed_runs"]) == ("ok", True, 0)
@@ -85,7 +85,7 @@ def test_the_table_in_a_pipe(host, systemd):
     [told] = [row for row in rows if row.startswith("job-failing")]
     assert "resource-limits.yaml:3: \\x1b[31mbad" in told
     assert "journalctl -u ds01-detect -n 20" in told
-    assert rows[-1] == "5 jobs: 3 ok, 1 failing, 1 never-ran; 1 finding"
+    assert rows[-1] == "6 jobs: 3 ok, 1 failing, 1 disabled, 1 never-ran; 1 finding"
 
 
 @pytest.mark.parametrize("columns", [80, 60, 200])
@@ -98,7 +98,7 @@ def test_the_table_fits_a_terminal(host, systemd, columns):
         for text in shown
         if text.startswith(("JOB", "detect", "enforce", "quota", "state", "units-check"))
     ]
-    assert len(table) == 6
+    assert len(table) == 7
     assert all(len(text.rstrip()) <= columns for text in table)
     assert ("MEMORY" in table[0]) == (columns == 200)
 
@@ -140,6 +140,14 @@ def test_the_policy_turns_a_job_off(host, systemd):
     systemd.calendar("ds01-state", "*-*-* 05:10:00", 60, ActiveState="inactive")
     (systemd.unit_dir / "ds01.target.wants/ds01-state.timer").unlink()
     assert "job-disabled" not in kinds(host.json(*STATUS))
+
+
+def test_a_job_that_is_off_by_default_is_missed_once_it_is_wanted(host, systemd):
+    document = host.json(*STATUS)
+    assert job(document, "quota-volumes")["state"] == "disabled"
+    assert kinds(document) == set()
+    host.policy("jobs: {quota-volumes: {enabled: true}}\n")
+    assert kinds(host.json(*STATUS)) == {"job-disabled"}
 
 
 def test_a_timer_from_a_cron_line_is_watched(host, systemd):

@@ -581,6 +581,20 @@ def test_a_job_that_the_policy_switches_off() -> None:
     assert (row.state, row.found) == ("ok", "1 timer, 1 of them off by the policy")
 
 
+def test_a_job_that_is_off_by_default() -> None:
+    """Until the policy turns it on; a cron line's timer has no word of the policy's."""
+    name = "ds01-quota-volumes.timer"
+    world = put("units", ours=(name,), enabled=("ds01-start.service",))(WELL)
+    row = only(world, "timers", "units")
+    assert (row.state, row.found) == ("ok", "1 timer, 1 of them off by the policy")
+    setting = Setting("jobs.quota-volumes.enabled", True, Origin("p.yaml", 3, "jobs"))
+    policy = Policy(host={setting.key: setting})
+    [row] = [one for one in doctor.decide(world, policy, NOON) if one.check == "units"]
+    assert (row.state, row.found) == ("warning", f"not enabled: {name}")
+    cron = put("units", ours=("ds01-cron-x.timer",), enabled=("ds01-start.service",))(WELL)
+    assert only(cron, "timers", "units").found == "not enabled: ds01-cron-x.timer"
+
+
 @pytest.mark.parametrize(
     ("made", "line"),
     [

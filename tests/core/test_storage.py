@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import pytest
 
 from ds01ctl.core import storage
 from ds01ctl.core.disk_quota import NO_LIMITS, Limits
+from ds01ctl.core.people import Person
 from ds01ctl.core.policy import Origin, Policy, Setting, builtin_policy
 from ds01ctl.core.storage import StorageLimit, limits_from, limits_of, limits_text, parse_count
 
@@ -56,6 +58,19 @@ def test_the_first_layer_that_names_a_path_and_is_not_over_holds(
 ) -> None:
     held = limits_of(policy(*overrides), "alice", TODAY)
     assert {path: one.limits.soft_bytes // GIB for path, one in held.items()} == expected
+
+
+def test_nobody_gets_the_limits_that_somebody_else_shares() -> None:
+    """Members of one group are looked up once, but for those with values of their own."""
+    host = policy(layer(home=3))
+    host = replace(host, groups={**host.groups, "staff": layer(home=9)},
+                   members={"carl": Setting("group", "staff", HERE)})  # fmt: skip
+    logins = ("bob", "alice", "alice@uni.example", "carl", "dora")
+    people = [Person(x, 1001 + i, str(host.group_of(x).value)) for i, x in enumerate(logins)]
+    found = {one.login: limits for one, limits in storage.limits_of_all(host, people, TODAY)}
+    assert found == {x: tuple(limits_of(host, x, TODAY).values()) for x in logins}
+    assert len({id(found["bob"]), id(found["dora"])}) == 1
+    assert found["alice"] == found["alice@uni.example"] != found["bob"] != found["carl"]
 
 
 def test_ranked_lists_what_is_over_too() -> None:

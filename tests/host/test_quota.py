@@ -98,16 +98,22 @@ def test_the_job_warns_as_hardened(clean: Host, ds01ctl: str) -> None:
 
 
 def test_volumes_are_held_to_their_owners_limit(host: Host, ds01ctl: str) -> None:
-    """A volume of alice's, on XFS: tagged, limited, and a container that writes to it is held."""
+    """A volume of alice's, on XFS: tagged by the job, limited, and a container is held to that."""
     place = host.disk("xfs")
     host.user("alice")
-    host.put(POLICY.format(mode="enforce"), PLACE)
+    policy = POLICY.replace("jobs: {{", "jobs: {{quota-volumes: {{enabled: true}}, ")
+    host.put(policy.format(mode="enforce"), PLACE)
     host.ok(f"mkdir -p {VOLUMES}; mount --bind {place} {VOLUMES}")
     try:
         host.ok("docker volume create --label ds01.user=alice data")
         # a label alone accuses nobody
         host.ok(f"install --owner=alice /dev/null {VOLUMES}/data/_data/hers")
-        host.ok(f"{ds01ctl} quota project volumes --yes", timeout_s=120)
+        host.ok(f"{ds01ctl} units install", timeout_s=120)
+        assert "ds01-quota-volumes.timer" in host.ok("systemctl list-timers 'ds01-*'")
+        host.ok("systemctl start ds01-quota-volumes.service", timeout_s=120)
+        journal = host.journal("ds01-quota-volumes.service", options="--output=cat")
+        assert "Deactivated successfully" in journal
+        assert not [line for line in journal.splitlines() if TROUBLE.search(line)], journal
         said = host.ok(f"{ds01ctl} quota project list")
         assert "volumes-alice" in said
         container = host.container("--volume data:/data")
@@ -121,5 +127,6 @@ def test_volumes_are_held_to_their_owners_limit(host: Host, ds01ctl: str) -> Non
         assert "ENOSPC" in why
     finally:
         host.run("docker rm --force $(docker ps --quiet --all); docker volume rm data")
+        host.run(f"{ds01ctl} units uninstall --purge --force", timeout_s=120)
         host.run(f"umount --lazy {VOLUMES}; rm -rf /etc/ds01 /etc/projects /etc/projid")
         host.run("rm -rf /var/lib/ds01 /var/log/ds01 /run/ds01")

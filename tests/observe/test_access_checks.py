@@ -80,7 +80,7 @@ def test_nothing_is_wrong_with_a_host_of_roots(host: Paths) -> None:
             ALICE,
             0o700,
             "error",
-            "ds01-detect, ds01-enforce, ds01-failure@, ds01-quota, ds01-state",
+            "ds01-detect, ds01-enforce, ds01-failure@, ds01-quota, ds01-quota-volumes, ds01-state",
             "/opt",
         ),
         (PROGRAM, ALICE, 0o711, "error", "ds01-detect", "/opt"),

@@ -192,6 +192,20 @@ def test_same_readings_same_text():
     assert render(example(findings)) == render(reversed(example(findings[::-1])))
 
 
+def test_labels_that_families_share_are_each_ones_own():
+    """Written once, they must not reach the series of labels that were made later."""
+    shared = {"user": 'al"ice', "filesystem": "/home"}
+    families = [
+        Family(name, "gauge", "x", (Sample(shared, 1), Sample({"user": user}, True)))
+        for name, user in (("a", "bob"), ("b", "carl"))
+    ]
+    lines = [line for line in render(iter(families)).splitlines() if not line.startswith("#")]
+    assert lines == [
+        *('a{filesystem="/home",user="al\\"ice"} 1', 'a{user="bob"} 1'),
+        *('b{filesystem="/home",user="al\\"ice"} 1', 'b{user="carl"} 1'),
+    ]
+
+
 def test_values_and_help():
     samples = (Sample({}, float("nan")), Sample({"x": "1"}, float("inf")))
     family = Family("m", "counter", "one\ntwo \\", samples)

@@ -61,7 +61,9 @@ def run(
     disks = _disks(folder, xfs_mib, ext4_mib)
     inside = {
         "PATH": f"{Path(sys.executable).parent}:{_PATH}", "HOME": "/root", "LANG": "C.UTF-8",
-        "TMPDIR": "/run/tmp", "PYTHONDONTWRITEBYTECODE": "1", "DS01_UML": "1", **(env or {}),
+        "TMPDIR": "/run/tmp", "PYTHONDONTWRITEBYTECODE": "1", "DS01_UML": "1",
+        # of this tree, wherever the environment has it installed from
+        "PYTHONPATH": str(REPOSITORY), **(env or {}),
     }  # fmt: skip
     keep = [str(REPOSITORY), *dict.fromkeys((sys.prefix, sys.base_prefix))]
     job = folder / "job.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl import quotactl
-from ds01ctl.core.disk_quota import KINDS, Limits
+from ds01ctl.core.disk_quota import ALL_KINDS, Limits
 from tests.uml.inside.places import BOTH, MIB, sync
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def begin(rules: str = RULES, people: dict[str, int] | None = None) -> None:
         for path in Path(where.mount).iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         with quotactl.opened(where.mount, where.device) as handle:
-            for kind in KINDS:
+            for kind in ALL_KINDS:
                 quotactl.set_info(handle, kind, bytes_s=604_800, inodes_s=604_800)
                 for one in quotactl.all_quotas(handle, kind):
                     put(where.mount, one.id, Limits(), kind)

@@ -65,6 +65,23 @@ def test_drift(ds01ctl: Run) -> None:
     said(ds01ctl, "check", "--exit-code")
 
 
+def test_the_exit_code_is_of_the_policys_limits(ds01ctl: Run) -> None:
+    """What somebody else has limited stays so, and would be told by 4 for ever."""
+    said(ds01ctl, "apply", "--yes")
+    put("/home", NOBODYS, Limits(0, 5 * MIB))
+    seen = told(ds01ctl, "check", "--exit-code")
+    assert [(one["kind"], one["severity"]) for one in seen["findings"]] == [
+        ("quota-not-in-policy", "info")
+    ]
+    fill("/home/a", ALICE, 15 * MIB)
+    POLICY.write_text(RULES.replace("/home: 8M ", "/home: 7M "))
+    said(ds01ctl, "apply", "--yes")
+    # set as far as can be: what waits is not as the policy says either
+    waits = told(ds01ctl, "check", "--exit-code", status=4)
+    assert findings(waits, "quota-drift") == []
+    assert [who for who, _ in findings(waits, "quota-hard-limit-waits")] == ["alice"]
+
+
 @contextmanager
 def unmounted(mount: str) -> Iterator[None]:
     """Have a file system away for a while."""

@@ -10,7 +10,8 @@ import pytest
 
 from ds01ctl import quotactl
 from ds01ctl.core.disk_quota import Limits
-from tests.uml.inside.places import BOTH, MIB
+from tests.uml.inside.conftest import call
+from tests.uml.inside.places import BOTH, MIB, XFS
 from tests.uml.inside.quota_world import (
     ALICE,
     BOB,
@@ -119,6 +120,65 @@ def test_dump_and_restore_are_exact(ds01ctl: Run) -> None:
     assert told(ds01ctl, "restore", DUMP, "--yes")["actions"] == []
     said(ds01ctl, "undo", "--yes")
     assert limits("/home", BOB) == Limits(MIB, 2 * MIB)
+
+
+def test_limits_of_groups_are_restored(ds01ctl: Run) -> None:
+    """No policy of ours gives them, but a dump has all that the kernel has; undo has them, too."""
+    wanted = {("/home", 4_100): OWN, ("/scratch", 2**31 + 9): Limits(0, 3 * MIB)}
+    for (mount, gid), limit in wanted.items():
+        put(mount, gid, limit, "group")
+    # who has the same number is not meant
+    put("/home", 4_100, SCRATCH)
+    assert "3 limits saved" in said(ds01ctl, "dump", "--out", DUMP)
+    for mount, gid in wanted:
+        put(mount, gid, Limits(MIB, 2 * MIB), "group")
+    put("/scratch", 4_200, Limits(MIB, 2 * MIB), "group")
+    shown = told(ds01ctl, "restore", DUMP, "--dry-run")
+    assert {(one["mount"], one["kind"], one["id"]) for one in shown["data"]["changes"]} == {
+        *((mount, "group", gid) for mount, gid in wanted), ("/scratch", "group", 4_200),
+    }  # fmt: skip
+    assert limits("/scratch", 4_200, "group") == Limits(MIB, 2 * MIB)
+    done = told(ds01ctl, "restore", DUMP, "--yes")
+    assert {one["outcome"] for one in done["actions"]} == {"done"}
+    for (mount, gid), limit in wanted.items():
+        assert limits(mount, gid, "group") == limit
+    assert (limits("/scratch", 4_200, "group"), limits("/home", 4_100)) == (Limits(), SCRATCH)
+    assert told(ds01ctl, "restore", DUMP, "--yes")["actions"] == []
+    # the policy's own job lets them be
+    said(ds01ctl, "apply", "--yes")
+    assert limits("/home", 4_100, "group") == OWN
+    said(ds01ctl, "undo", "--yes")
+    said(ds01ctl, "undo", "--yes")
+    for mount, gid in (*wanted, ("/scratch", 4_200)):
+        assert limits(mount, gid, "group") == Limits(MIB, 2 * MIB)
+
+
+def test_groups_that_are_not_counted_now_are_told(ds01ctl: Run) -> None:
+    """And the others are restored all the same."""
+    put(XFS.mount, 4_100, OWN, "group")
+    put(XFS.mount, ALICE, OWN)
+    said(ds01ctl, "dump", "--out", DUMP)
+    put(XFS.mount, ALICE, Limits())
+    remount("uquota,pquota")
+    try:
+        done = told(ds01ctl, "restore", DUMP, "--yes")
+        assert limits(XFS.mount, ALICE) == OWN
+    finally:
+        remount("uquota,gquota,pquota")
+    assert done["data"]["notes"] == [
+        "/home: is not there, or its group quotas are off; its limits were not restored"
+    ]
+    assert changed(done) == {("alice", XFS.mount)}
+
+
+def remount(options: str) -> None:
+    """Mount the XFS anew: only a first mount turns quotas on or off."""
+    for argv in (
+        ("umount", XFS.mount),
+        ("mount", "-t", "xfs", "-o", options, XFS.device, XFS.mount),
+    ):
+        done = call(*argv)
+        assert done.status == 0, done.stderr
 
 
 @pytest.mark.parametrize(
