@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 JOB = "state"
 _SHORT_WAIT_MS = 500
 """While the log is folded in, nobody can write: rather not today than for seconds."""
-_PASSING = ("locked", "is full", "denied", "readonly", "unable to open", "is newer", "changes faster")
+_PASSING = (
+    "locked",
+    "is full",
+    "denied",
+    "readonly",
+    "unable to open",
+    "is newer",
+    "changes faster",
+)
 """What is said where the file is not damaged; a damaged one has SQLite say anything else."""
 
 
