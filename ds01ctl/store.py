@@ -25,6 +25,9 @@ Mode = Literal["write", "read"]
 class StateError(Ds01Error):
     """The store cannot be used; ``kind`` is the kind of gap that this leaves."""
 
+    is_damage = False
+    """The file itself is damaged; else something is in the way, which may pass."""
+
     def __init__(self, message: str, hint: str | None = None, kind: GapKind = "failed") -> None:
         super().__init__(message, hint)
         self.kind: GapKind = kind
@@ -178,9 +181,12 @@ def told(path: Path) -> Iterator[None]:
         reason = str(error)
         # what root cannot write or open is not a matter of permission
         is_denied = os.geteuid() != 0 and ("readonly" in reason or "unable to open" in reason)
-        raise StateError(
-            f"{path}: {reason}", _hint(path, reason), "denied" if is_denied else "failed"
-        ) from None
+        kind: GapKind = "denied" if is_denied else "failed"
+        raised = StateError(f"{path}: {reason}", _hint(path, reason), kind)
+        # of its classes, these are of what the file holds: SQLITE_CORRUPT, _NOTADB, _TOOBIG; a
+        # disk that fails, is full or is locked is an OperationalError
+        raised.is_damage = type(error) in {sqlite3.DatabaseError, sqlite3.DataError}
+        raise raised from None
 
 
 def _connect(path: Path, query: str) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import signal
 import sqlite3
@@ -20,6 +21,7 @@ from ds01ctl.core.detect import Seen
 from ds01ctl.errors import Ds01Error
 from ds01ctl.paths import Paths
 from ds01ctl.state import State, StateError
+from ds01ctl.store import told
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 LATER = NOON + timedelta(seconds=30)
@@ -192,9 +194,8 @@ def make_newer(path):
 
 
 def scribble(path):
-    data = bytearray(path.read_bytes())
-    data[100:] = os.urandom(len(data) - 100)
-    path.write_bytes(data)
+    data = path.read_bytes()
+    path.write_bytes(data[:100] + random.Random(0).randbytes(len(data) - 100))
 
 
 @pytest.mark.parametrize(
@@ -219,6 +220,24 @@ def test_a_spoilt_database_is_told(paths, spoil, says, hint, open_):
     assert str(paths.state_db) in caught.value.message
     assert hint in (caught.value.hint or "")
     assert caught.value.kind == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_damage"),
+    [
+        (sqlite3.DatabaseError("database disk image is malformed"), True),
+        (sqlite3.DataError("string or blob too big"), True),
+        (sqlite3.OperationalError("disk I/O error"), False),
+        (sqlite3.OperationalError("database is locked"), False),
+        (sqlite3.OperationalError("database or disk is full"), False),
+        (ValueError("no time"), False),
+    ],
+)
+def test_only_what_the_file_holds_is_damage(paths, error, is_damage):
+    """Who is told of damage is told to move the store away: not for a disk that fails."""
+    with pytest.raises(StateError) as caught, told(paths.state_db):
+        raise error
+    assert caught.value.is_damage == is_damage
 
 
 def test_a_value_that_is_not_json_is_told(paths):

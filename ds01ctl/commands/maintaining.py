@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 JOB = "state"
 _SHORT_WAIT_MS = 500
 """While the log is folded in, nobody can write: rather not today than for seconds."""
-_PASSING = (
-    "locked",
-    "is full",
-    "denied",
-    "readonly",
-    "unable to open",
-    "is newer",
-    "changes faster",
-)
-"""What is said where the file is not damaged; a damaged one has SQLite say anything else."""
 
 
 class Asked(NamedTuple):
@@ -109,10 +99,9 @@ def _refuse_broken(asked: Asked) -> None:
             store.version(len(MIGRATIONS))
             found = storecare.problems(store)
     except StateError as error:
-        reason = error.message.removeprefix(f"{asked.store}: ")
-        if any(words in reason for words in _PASSING):
+        if not error.is_damage:
             raise
-        found = [reason]
+        found = [error.message.removeprefix(f"{asked.store}: ")]
     if found:
         told = "\n".join(f"{asked.store}: {problem}" for problem in found)
         data = {"file": str(asked.store), "problems": found, "backup": _backup(asked)}
