@@ -71,8 +71,9 @@ class Reading(NamedTuple):
 
     def name_of(self, place: Place) -> str | None:
         """Give the login or the project's name; None: nobody has the id, or it was not told."""
-        names = {"user": self.users.users, "project": self.projects}.get(place.kind, {})
-        return names.get(place.id)
+        if place.kind == "user":
+            return self.users.users.get(place.id)
+        return self.projects.get(place.id) if place.kind == "project" else None
 
 
 class Look(NamedTuple):

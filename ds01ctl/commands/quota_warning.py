@@ -105,17 +105,9 @@ def _lax_kinds(file_systems: Iterable[QuotaFileSystem]) -> set[tuple[str, QuotaK
 
 
 def _told_logins(places: Iterable[Place], seen: Reading) -> dict[Place, str]:
-    """Name whom to warn of each place; users by what holds for all, as there may be thousands."""
-    least, users = int(seen.policy.value("enforcement.min_uid")), seen.users.users
-    found: dict[Place, str] = {}
-    for place in places:
-        if place.kind == "user":
-            login = users.get(place.id) if place.id >= least else None
-        else:
-            login = told_login(place, seen)
-        if login:
-            found[place] = login
-    return found
+    """Name whom to warn of each place: the least uid is looked up once for all of them."""
+    least = _least_uid(seen)
+    return {place: login for place in places if (login := _told_login(place, seen, least))}
 
 
 def unknown_of(
@@ -151,9 +143,16 @@ def _is_nameless(place: Place, seen: Reading) -> bool:
 
 def told_login(place: Place, seen: Reading) -> str | None:
     """Name whom to warn: the user, or the owner of the project; nobody below the users' uids."""
+    return _told_login(place, seen, _least_uid(seen))
+
+
+def _least_uid(seen: Reading) -> int:
+    return int(seen.policy.value("enforcement.min_uid"))
+
+
+def _told_login(place: Place, seen: Reading, least_uid: int) -> str | None:
     if place.kind == "user":
-        least = int(seen.policy.value("enforcement.min_uid"))
-        return seen.name_of(place) if place.id >= least else None
+        return seen.name_of(place) if place.id >= least_uid else None
     name = seen.name_of(place) or ""
     if name.startswith(VOLUMES):
         return volume_owner.owner_of(name, seen.users.users)

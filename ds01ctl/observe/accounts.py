@@ -142,7 +142,7 @@ def _number(text: str) -> int | None:
     if len(text) > 10 or not text.isdecimal() or not text.isascii():
         return None
     number = int(text)
-    return number if number < _NO_ID else None
+    return number if can_be_id(number) else None
 
 
 def _without_actions(services: str) -> str:
