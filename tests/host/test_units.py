@@ -240,7 +240,7 @@ def test_a_failing_job_is_told(clean: Host, ds01ctl: str) -> None:
     host.put(POLICY, PLACE)
     status = host.run(f"{ds01ctl} units status --exit-code")
     assert status.status == 4, status.out + status.err
-    assert "detect       failing" in status.out
+    assert re.search(r"^detect +failing ", status.out, re.MULTILINE), status.out
 
 
 def test_folders_of_the_platform_are_left_alone(clean: Host, ds01ctl: str) -> None:
