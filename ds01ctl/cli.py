@@ -26,8 +26,8 @@ from ds01ctl.report.text import clean  # noqa: E402
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 COMMANDS = (
-    "detect", "enforce", "quota", "explain", "config", "snapshot", "events", "doctor", "units",
-    "state",
+    "detect", "enforce", "quota", "cleanup", "carbon", "explain", "config", "snapshot", "events",
+    "doctor", "units", "state",
 )  # fmt: skip
 """The subcommands, each a module of ds01ctl.commands with an `app` or a `run`."""
 _EPILOG = """\b
@@ -37,6 +37,8 @@ Examples:
   ds01ctl detect unmanaged --replay example   the same on an example host
   ds01ctl enforce plan                        which limits are not as the policy says
   ds01ctl quota report                        who uses how much disk, of which limit
+  ds01ctl cleanup plan                        what is idle or left over, and what becomes of it
+  ds01ctl carbon report                       whose work takes how much energy, and emits what
   ds01ctl explain alice                       everything about one user
   ds01ctl events --since 2h                   what happened
   ds01ctl config check                        whether the policy is right
@@ -253,8 +255,5 @@ def _fail(arguments: list[str], error: Ds01Error, *, as_json: bool) -> int:
 def _command_words(arguments: list[str]) -> list[str]:
     """Pick the names of commands out of the arguments."""
     words = [word for word in arguments if not word.startswith("-")]
-    return (
-        words[:2]
-        if words[:1] and words[0] in {"detect", "enforce", "quota", "config", "units", "state"}
-        else words[:1]
-    )
+    groups = {"detect", "enforce", "quota", "cleanup", "carbon", "config", "units", "state"}
+    return words[:2] if groups & set(words[:1]) else words[:1]

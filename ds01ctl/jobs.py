@@ -45,6 +45,8 @@ class Job(NamedTuple):
     tasks_max: int = 32
     enabled: bool = True
     """Unless the policy says otherwise."""
+    only_with: str = ""
+    """A key of the policy without which it has nothing to do: then it is not enabled by itself."""
 
     @property
     def unit(self) -> str:
@@ -90,6 +92,41 @@ JOBS: tuple[Job, ...] = (
         capabilities=("SYS_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH"),
     ),
     Job(
+        name="cleanup-containers",
+        why="warn about idle and over-long containers, stop them, and remove what was stopped",
+        command=("cleanup", "apply", "--only", "idle,runtime,stopped,created,gpu-holds", "--yes"),
+        schedule="5min",
+        timeout_s=280,
+        exposure=3.0,
+        needs=("docker", "nvml", "processes", "metrics", "terminals", "mail", "homes"),
+        capabilities=("SYS_PTRACE", "DAC_READ_SEARCH", "SETUID", "SETGID"),
+        writes=(STATE, LOGS, "/home", "/data", "/scratch"),
+        lock="cleanup",
+    ),
+    Job(
+        name="cleanup-images",
+        why="free the disk of images, build cache and networks that nobody uses",
+        command=("cleanup", "apply", "--only", "images,cache,networks", "--yes"),
+        schedule="*-*-* 04:10:00",
+        random_delay_s=600,
+        timeout_s=1200,
+        exposure=2.0,
+        # whose a container is, and what is infrastructure's, is told by processes, too
+        needs=("docker", "nvml", "processes", "metrics"),
+        capabilities=("SYS_PTRACE", "DAC_READ_SEARCH"),
+    ),
+    Job(
+        name="cleanup-report",
+        why="mail what cleanup has freed, what waits, and which volumes and homes nobody uses",
+        command=("cleanup", "report", "--mail"),
+        schedule="Mon *-*-* 07:30:00",
+        random_delay_s=600,
+        timeout_s=300,
+        exposure=2.7,
+        needs=("docker", "nvml", "processes", "mail"),
+        capabilities=("SYS_PTRACE", "DAC_READ_SEARCH"),
+    ),
+    Job(
         name="quota-volumes",
         why="put each user's Docker volumes into a project of theirs",
         command=("quota", "project", "volumes", "--yes"),
@@ -104,6 +141,26 @@ JOBS: tuple[Job, ...] = (
         lock="quota",
         # a host without project quotas would fail every night
         enabled=False,
+    ),
+    Job(
+        name="carbon",
+        why="count the energy that was used, and by whose work",
+        command=("carbon", "sample"),
+        schedule="60s",
+        timeout_s=50,
+        exposure=2.0,
+        needs=("docker", "nvml", "processes", "metrics", "cgroups"),
+        capabilities=("SYS_PTRACE", "DAC_READ_SEARCH"),
+    ),
+    Job(
+        name="carbon-intensity",
+        why="ask for the carbon intensity of the grid",
+        command=("carbon", "intensity", "--fetch"),
+        schedule="15min",
+        timeout_s=60,
+        exposure=2.0,
+        needs=("network",),
+        only_with="carbon.provider",
     ),
     Job(
         name="state",
@@ -177,9 +234,10 @@ def scheduled(value: Callable[[str], Any]) -> tuple[Job, ...]:
 def _scheduled(job: Job, value: Callable[[str], Any]) -> Job:
     schedule = value(f"jobs.{job.name}.schedule")
     enabled = value(f"jobs.{job.name}.enabled")
+    has_purpose = not job.only_with or value(job.only_with) not in {None, "none"}
     return job._replace(
         schedule=job.schedule if schedule is None else " ".join(schedule.split()),
-        enabled=job.enabled if enabled is None else enabled,
+        enabled=job.enabled and has_purpose if enabled is None else enabled,
     )
 
 

@@ -10,8 +10,11 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from ds01ctl.cleanupstate import CleanupState
 from ds01ctl.core.detect import Seen
+from ds01ctl.core.model import Gap
 from ds01ctl.core.unit_state import Run
+from ds01ctl.energystate import ENERGY_TABLES, EnergyState
 from ds01ctl.quotastate import QuotaState
 from ds01ctl.store import StateError, Store, cannot_open, create, told
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.keeping import Stale
     from ds01ctl.paths import Paths
 
-__all__ = ["State", "StateError"]
+__all__ = ["State", "StateError", "gap_of"]
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -45,13 +48,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " used_bytes INTEGER NOT NULL, PRIMARY KEY (mount, kind, id, at)) WITHOUT ROWID",
         "CREATE TABLE quota_undo (seq INTEGER PRIMARY KEY AUTOINCREMENT, row TEXT NOT NULL)",
     ),
+    (
+        "CREATE TABLE cleanup_watch (id TEXT PRIMARY KEY, row TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE cleanup_images (engine TEXT, key TEXT, used_at INTEGER NOT NULL,"
+        " first_seen INTEGER NOT NULL, PRIMARY KEY (engine, key)) WITHOUT ROWID",
+        "CREATE TABLE cleanup_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,"
+        " kind TEXT NOT NULL, part TEXT NOT NULL, target TEXT NOT NULL, user TEXT,"
+        " outcome TEXT NOT NULL, row TEXT NOT NULL)",
+        "CREATE INDEX cleanup_log_begun ON cleanup_log (seq) WHERE outcome = 'begun'",
+        "CREATE TABLE cleanup_marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    ),
+    ENERGY_TABLES,
 )
 """Statements that lead from schema version N to N + 1; append, never edit."""
 
 Key = tuple[str, ...]
 
 
-class State(QuotaState):
+class State(CleanupState, EnergyState, QuotaState):
     """The open store. Reads work any time, writes inside ``transaction()``."""
 
     def __init__(self, path: Path, store: Store) -> None:
@@ -225,6 +239,12 @@ class State(QuotaState):
         """Note the end of a job's run, in the place of the one before."""
         row = (job, _timestamp(run.began_at), _timestamp(run.ended_at), *run[2:])
         self._store.run_many("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", [row])
+
+
+def gap_of(error: StateError) -> Gap:
+    """Make a gap of a store that cannot be used."""
+    told = f"{error.message}; {error.hint}" if error.hint else error.message
+    return Gap("state", error.kind, told)
 
 
 def _has_content(path: Path) -> bool:

@@ -96,6 +96,7 @@ class Engine:
         runtime: str | None = None,
         cgroup_parent: str | None = None,
         pid_mode: str | None = None,
+        auto_remove: bool = False,
         command: Sequence[str] = ("sleep", "infinity"),
         image: str = IMAGE,
         start: bool = True,
@@ -116,6 +117,7 @@ class Engine:
             runtime=runtime,
             cgroup_parent=cgroup_parent,
             pid_mode=pid_mode,
+            auto_remove=auto_remove,
         )
         created = self.client.create_container(
             image,

@@ -62,6 +62,19 @@ def test_the_policy_has_the_last_word() -> None:
 def test_a_job_may_be_off_until_the_policy_wants_it() -> None:
     """So that a host without project quotas has no timer that fails every night."""
     of = builtin_policy().value
-    assert [job.name for job in scheduled(of) if not job.enabled] == ["quota-volumes"]
-    wanted = {"jobs.quota-volumes.enabled": True}
+    off = {job.name for job in scheduled(of) if not job.enabled}
+    assert off == {"quota-volumes", "carbon-intensity"}
+    wanted = {"jobs.quota-volumes.enabled": True, "jobs.carbon-intensity.enabled": True}
     assert all(job.enabled for job in scheduled(wanted.get))
+
+
+def test_a_job_without_a_purpose_is_not_enabled_by_itself() -> None:
+    def enabled(**values: object) -> bool:
+        rows = scheduled({key.replace("__", "."): one for key, one in values.items()}.get)
+        return next(job.enabled for job in rows if job.only_with == "carbon.provider")
+
+    assert not enabled()
+    assert not enabled(carbon__provider="none")
+    assert enabled(carbon__provider="neso")
+    assert not enabled(carbon__provider="neso", **{"jobs__carbon-intensity__enabled": False})
+    assert enabled(**{"jobs__carbon-intensity__enabled": True})

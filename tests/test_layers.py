@@ -12,7 +12,7 @@ SYSTEM_CALLS = {"fsxattr", "quotactl", "treewalk"}
 EVERYTHING = {
     "core", "observe", "act", "report", "config", "commands", "state", "store", "storecare", "lock",
     "eventlog", "run", "paths", "errors", "files", "jobs", "unitfiles", "cron", "fsxattr",
-    "quotactl", "treewalk",
+    "quotactl", "treewalk", "cleanupstate", "energystate",
 }  # fmt: skip
 ALLOWED = {
     "jobs": set(),
@@ -31,7 +31,9 @@ ALLOWED = {
     "treewalk": set(),
     "quotactl": {"core", "errors"},
     "store": {"core", "errors"},
-    "state": {"store", "core", "paths", "quotastate"},
+    "state": {"store", "core", "paths", "cleanupstate", "quotastate", "energystate"},
+    "cleanupstate": {"store"},
+    "energystate": {"store", "core"},
     "quotastate": {"store"},
     "storecare": {"store"},
     "lock": {"errors", "paths"},

@@ -17,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from ds01ctl.cleanupstate import Logged
 from ds01ctl.core.detect import Seen
+from ds01ctl.core.energy_books import Factor, GpuHour, Hour, Totals
+from ds01ctl.energystate import ENERGY_TABLES
 from ds01ctl.errors import Ds01Error
 from ds01ctl.paths import Paths
-from ds01ctl.state import State, StateError
+from ds01ctl.state import MIGRATIONS, State, StateError
 from ds01ctl.store import told
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
@@ -475,3 +478,131 @@ def test_read_only_file_system(paths, small_disk):
         recorded(paths, new="1")
     assert caught.value.kind == "failed"
     assert "writable" in caught.value.hint
+
+
+# --- cleanup ---
+
+
+def logged(kind="stop-container", at="2026-11-23T12:00:00.000000+00:00", outcome="begun"):
+    return Logged(0, at, kind, "idle", "ab12", "alice", outcome, "{}")
+
+
+def test_watches_and_marks_stay_until_they_are_replaced(paths):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.put_watches({"a": "1", "b": "1"})
+            state.put_marks({"clock": "1", "totals": "{}"})
+            state.put_image_uses({("e", "x"): (5, 1), ("e", "y"): (6, 2)})
+        with state.transaction():
+            state.put_watches({"b": "2"}, gone=["a"])
+            state.put_marks({"clock": "2"})
+            state.put_image_uses({("e", "x"): (9, 1)}, gone=[("e", "y")])
+        assert state.watches() == {"b": "2"}
+        assert state.marks() == {"clock": "2", "totals": "{}"}
+        assert state.image_uses() == {("e", "x"): (9, 1)}
+        with state.transaction():
+            state.put_image_uses({("e", "x"): (3, 1)})
+        assert state.image_uses() == {("e", "x"): (9, 1)}
+
+
+def test_what_was_begun_is_known_until_it_is_settled(paths):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.add_log([logged(), logged("warn", outcome="done"), logged("remove-container")])
+        first, second = state.begun_log()
+        assert (first.kind, second.kind) == ("stop-container", "remove-container")
+        with state.transaction():
+            state.settle_log(first.seq, "done", '{"x": 1}')
+        assert [one.seq for one in state.begun_log()] == [second.seq]
+        assert [one.outcome for one in state.log_since("2026")] == ["done", "done", "begun"]
+        assert state.log_since("2027") == []
+
+
+def test_the_newest_of_what_was_done_stay_whatever_the_clock_says(paths):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.add_log(logged(at=f"2026-11-{day:02}") for day in range(1, 11))
+        with state.transaction():
+            state.drop_log("2027", keep=4)
+        assert [one.at[-2:] for one in state.log_since("2026")] == ["07", "08", "09", "10"]
+        with state.transaction():
+            state.drop_log("2026-11-09", keep=1)
+        assert [one.at[-2:] for one in state.log_since("2026")] == ["09", "10"]
+
+
+# --- energy -------------------------------------------------------------------------------------
+
+
+def test_energy_is_added_up_and_kept_by_the_hour(paths):
+    with State.open_for_recording(paths) as state:
+        for _ in range(2):
+            with state.transaction():
+                state.add_energy_hours({(5, "a"): Hour(1, 2, 3, 4, 5, 6, 7, 8), (6, "b"): Hour(1)})
+                state.add_energy_gpu_hours({(5, "G", "a"): GpuHour(10, 4)})
+                state.put_energy_factors({5: Factor("DE", 500.0, "x", "2025", 2.0, "usage")})
+        twice = Hour(2, 4, 6, 8, 10, 12, 14, 16)
+        assert state.energy_hours(5, 7) == [(5, "a", twice), (6, "b", Hour(2))]
+        assert state.energy_hours(6, 6) == []
+        assert sorted(state.energy_sums(0, 10)) == [("a", 1, twice), ("b", 1, Hour(2))]
+        assert twice.uj == 20
+        ((uuid, party, hours, hour),) = state.energy_gpu_sums(0, 10)
+        assert (uuid, party, hours, hour.gpu_uj, hour.waste_uj) == ("G", "a", 1, 20, 8)
+        assert state.first_energy_hour() == 5
+        with state.transaction():
+            state.set_carbon({(5, "a"): 99, (5, "nobody"): 1})
+            state.forget_energy(6)
+        assert state.energy_hours(0, 10) == [(6, "b", Hour(2))]
+        assert state.energy_factors(0, 10) == {}
+
+
+def test_energy_totals_marks_and_months(paths):
+    totals = Totals(
+        {("a", "cpu", "measured"): 2**62},
+        {("cpu", "measured"): 5},
+        {("a", "G"): 3},
+        {("a", "operational"): 4},
+        {"skipped:x": 7},
+    )
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            state.put_energy_totals(totals)
+            state.put_energy_marks({"other": "1"})
+            state.add_carbon_months({(202611, "a"): 10})
+            state.replace_energy_raw({"x": "1", "y": "1"})
+        with state.transaction():
+            state.put_energy_marks({"other": None})
+            state.add_carbon_months({(202611, "a"): -3})
+            state.replace_energy_raw({"y": "2"})
+        assert state.energy_totals() == totals
+        assert state.energy_marks() == {"count:skipped:x": "7"}
+        assert state.carbon_month(202611) == {"a": 7}
+        assert state.carbon_month(202612) == {}
+        assert state.energy_raw() == {"y": "2"}
+
+
+def test_figures_of_providers_that_are_old_go(paths):
+    with State.open_for_recording(paths) as state:
+        for at in (100, 200, 300):
+            with state.transaction():
+                state.add_intensity(("neso", "GB", at, 1.5, "average"), 150)
+        assert [row[2] for row in state.intensity_cache(0)] == [300, 200]
+        assert [row[2] for row in state.intensity_cache(250)] == [300]
+
+
+def test_a_store_of_the_time_before_energy_gets_its_tables(paths):
+    recorded(paths, old="1")
+    with closing(sqlite3.connect(paths.state_db)) as db:
+        tables = [row[0] for row in db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table'"
+            " AND (name GLOB 'energy_*' OR name GLOB 'carbon_*' OR name = 'intensity_cache')"
+        )]  # fmt: skip
+        for name in tables:
+            db.execute(f"DROP TABLE {name}")
+        place = MIGRATIONS.index(ENERGY_TABLES)
+        db.execute(f"PRAGMA user_version = {place}")
+    if place < len(MIGRATIONS) - 1:
+        pytest.skip("later migrations have been done to it")
+    assert State.open_for_reading(paths) is None
+    with State.open_for_recording(paths) as state:
+        assert state.energy_totals() == Totals({}, {}, {}, {}, {})
+        assert state.container_facts() == {"old": "1"}

@@ -44,6 +44,7 @@ KNOWN_TO_249 = {
         "DevicePolicy", "Environment", "ExecStart", "IOSchedulingClass", "IPAddressDeny",
         "KeyringMode", "LoadCredential", "LockPersonality", "LogsDirectory", "LogsDirectoryMode",
         "MemoryDenyWriteExecute", "MemoryMax", "Nice", "NoNewPrivileges", "PrivateDevices",
+        "PrivateMounts",
         "PrivateNetwork", "PrivateTmp", "ProcSubset", "ProtectClock", "ProtectControlGroups",
         "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
         "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "ReadWritePaths", "RemoveIPC",

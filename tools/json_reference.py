@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ds01ctl.core import enforce_findings, job_findings, project_findings, quota_model
+from ds01ctl.core import (
+    carbon_findings,
+    cleanup_findings,
+    enforce_findings,
+    job_findings,
+    project_findings,
+    quota_model,
+)
 from ds01ctl.core.findings import KINDS
 from ds01ctl.core.plan import SEVERITIES
 from ds01ctl.report.document import SCHEMA
@@ -40,6 +47,8 @@ def schema() -> dict[str, Any]:
                 *enforce_findings.KINDS,
                 *project_findings.KINDS,
                 *quota_model.FINDINGS,
+                *cleanup_findings.KINDS,
+                *carbon_findings.KINDS,
             ]
         },
         severity={"enum": list(SEVERITIES)},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.commands import gathering
+from ds01ctl.commands.mailing import sender_of, server_of
 from ds01ctl.commands.watching_units import NAME, first_of
 from ds01ctl.core import failure as told
 from ds01ctl.core.failure import Failure, Streak
@@ -22,19 +23,15 @@ from ds01ctl.files import write_atomic
 from ds01ctl.jobs import JOBS, scheduled
 from ds01ctl.observe import journal, systemd
 from ds01ctl.unitfiles.files import UNIT_DIR
-from ds01ctl.unitfiles.units import HANDED_NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ds01ctl.act.mail import Server
     from ds01ctl.commands.installing import Asked
     from ds01ctl.paths import Paths
 
 SOURCE = "ds01ctl units"
 LINES = 20
-CREDENTIAL = "mail-password"
-_SECRET_MAX = 4096
 _TEXT_MAX = 300
 
 
@@ -244,49 +241,11 @@ def _send(case: Case) -> None:
     from ds01ctl.report import failure_text
 
     host = case.asked.host
-    sender = str(case.policy.value("mail.sender") or f"root@{host}")
+    sender = sender_of(case.policy, host)
     for address in (*case.mail_to, sender):
         if not told.is_mailable(address):
             raise Ds01Error(f"{address!a}: cannot stand in a mail as it is", "see `mail:`")
     body = failure_text.body(case.failure, case.streak, host, case.policy_problem)
     subject = failure_text.subject(case.failure, host)
     letter = mail.Letter(case.mail_to, sender, subject, body, host, case.asked.now)
-    mail.send(letter, _server(case))
-
-
-def _server(case: Case) -> Server:
-    from ds01ctl.act.mail import Server
-
-    value = case.policy.value
-    user = value("mail.user")
-    return Server(
-        str(value("mail.host")),
-        int(value("mail.port")),
-        str(value("mail.security")),
-        str(user) if user else None,
-        _password(case) if user else None,
-    )
-
-
-def _password(case: Case) -> str | None:
-    """Read the password that systemd handed over, else the file that the policy names."""
-    folder, file = case.env.get("CREDENTIALS_DIRECTORY"), case.policy.value("mail.password_file")
-    handed = Path(folder) / CREDENTIAL if folder else None
-    secret = _secret(handed) if handed and handed.exists() else None
-    if secret not in {None, HANDED_NOTHING}:
-        return secret
-    if file:
-        return _secret(case.asked.paths.under(file))
-    if secret is None:
-        return None
-    hint = "name it as mail.password_file, then run ds01ctl units install"
-    raise Ds01Error("systemd found no file with the mail server's password", hint)
-
-
-def _secret(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")[:_SECRET_MAX].rstrip("\r\n")
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "not text"
-        hint = "mail.password_file must name a file that root may read"
-        raise Ds01Error(f"{path}: {why}", hint) from None
+    mail.send(letter, server_of(case.policy, case.asked.paths, case.env))

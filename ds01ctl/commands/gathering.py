@@ -17,7 +17,7 @@ from ds01ctl.core.cgroup_path import classify
 from ds01ctl.core.findings import unexplained_bytes
 from ds01ctl.core.lost_access import suspects
 from ds01ctl.core.model import Gap, Gpu, GpuUse, Snapshot
-from ds01ctl.core.owner import logins_to_ask, paths_to_ask
+from ds01ctl.core.owner import logins_to_ask, paths_to_ask, uids_to_ask
 from ds01ctl.core.policy import Policy, builtin_policy
 from ds01ctl.errors import Ds01Error
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ds01ctl.observe.container_facts import KnownFacts
     from ds01ctl.observe.containers import ContainersReading
     from ds01ctl.observe.engine_hosts import EngineHosts
+    from ds01ctl.observe.gpu_activity import GpuActivity
     from ds01ctl.observe.nvml import NvmlReading
     from ds01ctl.observe.processes import ProcessesReading
     from ds01ctl.paths import Paths
@@ -68,6 +69,10 @@ class Gathered(NamedTuple):
     snapshot: Snapshot
     loaded: Loaded
     facts: Mapping[str, KnownFacts]
+    addresses: Mapping[str, tuple[str, ...]] = {}
+    """By container id: its own IP addresses, of running ones in the host's own engines."""
+    activity: GpuActivity | None = None
+    """What the processes on GPUs did; None: it was not asked for."""
 
 
 def gather(
@@ -75,13 +80,18 @@ def gather(
     explicit: Path | None,
     known: Mapping[str, KnownFacts],
     seen_before: Collection[str] = (),
+    *,
+    last_seen: Mapping[str, int] | None = None,
 ) -> Gathered:
-    """Look at the host once. Raises Ds01Error for a bad policy or a foreign PID namespace."""
+    """Look at the host once. Raises Ds01Error for a bad policy or a foreign PID namespace.
+
+    last_seen: as of nvml.start().
+    """
     from ds01ctl.observe import nvml, own_place, processes
 
     if problem := own_place.own_namespace_problem(paths):
         raise Ds01Error(problem, "run ds01ctl on the host itself, outside any container")
-    with nvml.start() as child:
+    with nvml.start(last_seen) as child:
         loaded = load_policy(paths, explicit)
         policy = loaded.policy
         engines = read_engines(policy, paths, known)
@@ -110,7 +120,12 @@ def gather(
     # nor that the admin took the policy away
     missed = [name for name in missed if name != "policy"]
     gaps = required(snapshot.gaps, policy, missed)
-    return Gathered(snapshot._replace(gaps=gaps), loaded, engines.facts)
+    gathered = Gathered(snapshot._replace(gaps=gaps), loaded, engines.facts, engines.addresses)
+    if last_seen is None:
+        return gathered
+    from ds01ctl.observe import gpu_activity
+
+    return gathered._replace(activity=gpu_activity.of(gpu))
 
 
 def read_engines(
@@ -226,14 +241,14 @@ def with_people(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
     from ds01ctl.observe import grants, users
 
     home_dirs = tuple(str(home) for home in policy.value("users.home_dirs"))
-    logins: set[str] = set()
-    folders: set[str] = set()
+    uids, logins, folders = uids_of(snapshot), set[str](), set[str]()
     for container in snapshot.containers:
+        uids |= uids_to_ask(container)
         logins |= logins_to_ask(container)
         folders |= paths_to_ask(container, home_dirs)
     moved = {str(paths.under(folder)): folder for folder in folders}
     people = users.read(
-        uids_of(snapshot),
+        uids,
         logins,
         moved,
         deadline_s=float(policy.value("users.timeout_s")),

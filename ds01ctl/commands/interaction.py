@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.commands.gathering import utcnow
 from ds01ctl.commands.shown import Shown
+from ds01ctl.commands.who import admin
 from ds01ctl.errors import Ds01Error, UsageError
 from ds01ctl.report.text import clean
 
@@ -168,7 +169,7 @@ def _exempt(finding: Finding, session: Session) -> None:
         "category": "waiver",
         "exempt_from": [finding.kind],
         "reason": reason,
-        "approved_by": _admin(),
+        "approved_by": admin(),
         "approved_on": _today().isoformat(),
         "expires_on": until.isoformat(),
     }
@@ -253,15 +254,3 @@ def _no_exemption(finding: Finding, policy: Policy) -> str | None:
             "and an exemption never counts on that alone"
         )
     return None if policy.files else "there is no policy file (ds01ctl config init writes one)"
-
-
-def _admin() -> str:
-    """Name the admin behind sudo."""
-    import os
-    import pwd
-
-    uid = int(os.environ.get("SUDO_UID") or os.getuid())
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

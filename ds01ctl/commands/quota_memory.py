@@ -9,15 +9,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.disk_quota import Limits
-from ds01ctl.core.model import Gap
 from ds01ctl.core.quota_model import Known, Place
 from ds01ctl.core.quota_warnings import Warned
 from ds01ctl.state import State, StateError
+from ds01ctl.state import gap_of as gap_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ds01ctl.core.disk_quota import QuotaKind
+    from ds01ctl.core.model import Gap
     from ds01ctl.paths import Paths
 
 JOB = "quota"
@@ -94,12 +95,6 @@ def upgrade(paths: Paths) -> None:
     """Bring an older store up to date before it is read: else nothing of ours would be known."""
     with suppress(StateError):
         State.open_for_recording(paths).close()
-
-
-def gap_of(error: StateError) -> Gap:
-    """Make a gap of a store that cannot be used."""
-    told = f"{error.message}; {error.hint}" if error.hint else error.message
-    return Gap("state", error.kind, told)
 
 
 def _all(rows: Mapping[tuple[str, str], str], wanted: str, read: Any) -> Iterable[Any]:

@@ -57,6 +57,7 @@ def site_of(paths: Paths, config: Path | None, program: str | None) -> OnHost:
         events_path=str(policy.value("events.path")),
         textfile_dir=str(policy.value("metrics.textfile_dir")),
         mail_secret=str(secret or ""),
+        grid_secret=str(policy.value("carbon.token_file") or ""),
         found=_like(paths, (*_FOLDERS, str(policy.value("events.path")))),
     )
     return OnHost(site, policy, loaded.gaps, render(site))

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ds01ctl.config.carbon_checks import check_carbon
 from ds01ctl.config.nearest import did_you_mean
 from ds01ctl.config.side import Folder, group_of_file
 from ds01ctl.config.source import is_there
@@ -97,6 +98,8 @@ def check_type(entry: Entry, source: Source) -> None:
 def check_policy(policy: Policy, source: Source, folder: Folder) -> None:
     """Warn of a file that sets nothing, shared forms, and limits that miss their purpose."""
     _check_that_something_is_set(policy, source)
+    _check_watermarks(policy, source)
+    check_carbon(policy, source)
     for form, logins in sorted(policy.forms.items()):
         if len(logins) > 1:
             message = f"all become {form!r} in slice names, so each is found as written only"
@@ -105,6 +108,16 @@ def check_policy(policy: Policy, source: Source, folder: Folder) -> None:
         for section in ("aggregate", "login"):
             for setting, message in (*_high(layer, section), *_pressure(policy, layer, section)):
                 _warn_in(setting, message, prefix, source, folder)
+
+
+def _check_watermarks(policy: Policy, source: Source) -> None:
+    """Refuse marks of the disk between which nothing lies: images would go at every run."""
+    low = policy.setting("cleanup.images.low_percent")
+    high = policy.setting("cleanup.images.high_percent")
+    origin = next((one.origin for one in (low, high) if one.origin and one.origin.line), None)
+    if origin and low.value > high.value:
+        message = f"{low.value} is above high_percent {high.value}"
+        source.error(origin.line, low.key, message)
 
 
 def _high(layer: Layer, section: str) -> Iterator[tuple[Setting, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ds01ctl.core.grid_providers import url_problem
 from ds01ctl.jobs import span_s
 
 EXPECTED = {
@@ -12,6 +13,8 @@ EXPECTED = {
     "number": "a number",
     "fraction": "a number from 0 to 1",
     "percent": "a number from 0 to 100",
+    "intensity": "a number from 0 to 3000",
+    "pue": "a number from 1 to 10",
     "days": "a number of days",
     "hours": "a number of hours",
     "minutes": "a number of minutes",
@@ -41,6 +44,8 @@ EXPECTED = {
     " limit",
     "projects": "a map of names, each with a folder and its limit as below",
     "percents": "a list of whole numbers from 1 to 100",
+    "ports": "a list of port numbers from 1 to 65535",
+    "url": "an address such as https://api.example.org/v1; http only to this machine itself",
     "login": "a login",
     "tree": "an absolute path without .. and //, not the root itself",
     "disk_size": "a size of 1 MiB at least, with its unit, such as 100G",
@@ -61,6 +66,7 @@ ITEM = {
     "hosts": "an address such as unix:///run/docker.sock or tcp://127.0.0.1:2375",
     "addresses": "a mail address",
     "percents": "a whole number from 1 to 100",
+    "ports": "a port number from 1 to 65535",
     "device_rates": "a path on the device, without spaces, quotes and any of % \\ $, and a rate"
     " above 0, such as /dev/nvme0n1 500M; K, M, G and T are powers of 1000",
 }
@@ -103,3 +109,8 @@ def is_schedule(text: str) -> bool:
 def is_address(text: str) -> bool:
     """Tell what may be a mail address; the mail server has the last word."""
     return _ADDRESS.fullmatch(text) is not None
+
+
+def is_url(text: str) -> bool:
+    """Tell the address of a web service that nobody on the way can listen to."""
+    return url_problem(text) is None

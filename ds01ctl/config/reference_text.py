@@ -26,7 +26,10 @@ An unknown key is an error. A section that holds only comments is an empty one.
    merged one by one as well. A key that none of these sets in `login` is as in `aggregate`.
    `policies` goes on to the top of the file, then to the built-in value.
 3. An override never changes the group.
-4. A login is looked up as written, then in the form that slice names have (no domain, `_` for
+4. `cleanup` asks the container's type after the user's own override and before the group, for all
+   that the platform did not make itself: `container_types.TYPE`. A type without an entry counts as
+   `unknown`; a key that the entry does not have is the group's.
+5. A login is looked up as written, then in the form that slice names have (no domain, `_` for
    all but letters and digits). A form that two configured logins share is nobody's.
 
 ## Files beside the policy

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ds01ctl.config.nodes import is_plain, text_of
+from ds01ctl.core.grid_providers import HIGHEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,13 +58,29 @@ def count_from(lowest: int, highest: int) -> Callable[[Key, Node], int]:
     return read
 
 
-def up_to(highest: float) -> Callable[[Key, Node], int | float]:
-    """Make a reader of numbers with an upper bound."""
+def number_within(lowest: float, highest: float) -> Callable[[Key, Node], int | float]:
+    """Make a reader of numbers within bounds."""
 
     def read(key: Key, node: Node) -> int | float:
         number = read_number(key, node)
-        if number > highest:
+        if not lowest <= number <= highest:
             raise ValueError
         return number
 
     return read
+
+
+def up_to(highest: float) -> Callable[[Key, Node], int | float]:
+    """Make a reader of numbers with an upper bound."""
+    return number_within(0, highest)
+
+
+READERS: dict[str, Callable[[Key, Node], bool | int | float]] = {
+    "bool": read_bool,
+    "count": read_count,
+    "number": read_number,
+    "fraction": up_to(1),
+    "percent": up_to(100),
+    "intensity": up_to(HIGHEST),
+    "pue": number_within(1, 10),
+}

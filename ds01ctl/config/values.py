@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ds01ctl.config import disk
+from ds01ctl.config import disk, scalars
 from ds01ctl.config.forms import (
     EXPECTED,
     ITEM,
@@ -14,11 +14,12 @@ from ds01ctl.config.forms import (
     is_log_path,
     is_plain_path,
     is_schedule,
+    is_url,
 )
 from ds01ctl.config.nearest import did_you_mean
 from ds01ctl.config.nodes import is_null, is_plain, line_of, shown, text_of
 from ds01ctl.config.rates import MOST_OPERATIONS, cpu_list, device_rate
-from ds01ctl.config.scalars import NUMBER, count_from, read_bool, read_count, read_number, up_to
+from ds01ctl.config.scalars import NUMBER, count_from, up_to
 from ds01ctl.core.policy import canonical
 from ds01ctl.core.quantity import parse_duration, parse_percent, parse_size
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 _HUNDRED_YEARS_S = 100 * 366 * 86400
 _SMALLEST_SIZE = 1 << 20
 UNIT_SECONDS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
-LISTS = {"texts", "logins", "paths", "hosts", "choices", "addresses", "percents"}
+LISTS = {"texts", "logins", "paths", "hosts", "choices", "addresses", "percents", "ports"}
 _NO_LOGIN = r"""[\s:/,#;"|=*?<>()\[\]{}]"""
 
 
@@ -261,11 +262,7 @@ def _any(_key: Key, node: Node) -> str | None:
 
 
 READERS: dict[str, Callable[[Key, Node], Any]] = {
-    "bool": read_bool,
-    "count": read_count,
-    "number": read_number,
-    "fraction": up_to(1),
-    "percent": up_to(100),
+    **scalars.READERS,
     "days": up_to(_HUNDRED_YEARS_S / 86400),
     "hours": up_to(_HUNDRED_YEARS_S / 3600),
     "minutes": up_to(_HUNDRED_YEARS_S / 60),
@@ -292,6 +289,8 @@ READERS: dict[str, Callable[[Key, Node], Any]] = {
     "device_rates": _device_rates,
     "percentage": _percentage,
     "percents": _percents,
+    "ports": _list_of(count_from(1, 65535)),
+    "url": _formed(is_url),
     "login": login,
     **{kind: _text_read_by(read) for kind, read in disk.READERS.items()},
     "any": _any,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from functools import cache
 
+from ds01ctl.core.carbon_keys import CARBON_SECTIONS
+from ds01ctl.core.cleanup_keys import CLEANUP_SECTIONS
 from ds01ctl.core.key import Key, declared
 from ds01ctl.core.keys import POLICIES
 from ds01ctl.core.programs import SYSTEM_EXECUTABLES
 from ds01ctl.core.storage_keys import QUOTA
-from ds01ctl.jobs import JOBS
+from ds01ctl.jobs import JOBS, Job
 
 TOP: tuple[Key, ...] = (
     Key("default_group", "text", "The group of a user whom no file names.", "student"),
@@ -26,6 +28,13 @@ TOP: tuple[Key, ...] = (
 )
 
 _MODES = ("report", "enforce")
+
+
+def _enabled(job: Job) -> Key:
+    if not job.only_with:
+        return Key("enabled", "bool", "Whether it runs.", default=job.enabled)
+    return Key("enabled", "bool", "Whether it runs.", null=f"if there is a {job.only_with}")
+
 
 HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
     "enforcement": (
@@ -107,7 +116,8 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
         Key(
             "infrastructure_label",
             "text",
-            "The label that such a container has. It alone exempts nothing: the name does.",
+            "The label that such a container has. For all but `cleanup`"
+            " (cleanup.protected_label) it exempts nothing alone: the name does.",
             "ds01.protected",
         ),
     ),
@@ -199,6 +209,8 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
         ),
     ),
     "quota": QUOTA,
+    **CLEANUP_SECTIONS,
+    **CARBON_SECTIONS,
     "users": (
         Key("timeout_s", "seconds", "Time for all look-ups of user names.", 3, positive=True),
         Key("home_dirs", "paths", "Folders whose entries are home folders.", ("/home",)),
@@ -224,7 +236,7 @@ HOST_SECTIONS: dict[str, tuple[Key, ...]] = {
                 f"When the job runs that is there to {job.why}.",
                 job.schedule,
             ),
-            Key("enabled", "bool", "Whether it runs.", default=job.enabled),
+            _enabled(job),
         )
         for job in JOBS
     },

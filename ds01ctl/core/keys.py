@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from ds01ctl.core.aggregate_keys import AGGREGATE as AGGREGATE
+from ds01ctl.core.carbon_keys import BUDGET
 from ds01ctl.core.key import Key, declared
 
 LIMITS: tuple[Key, ...] = (
@@ -120,6 +121,7 @@ LIMITS: tuple[Key, ...] = (
         "Disk space and inodes by path: each limits the file system that holds the path.",
         example={"/home": "100G", "/scratch": {"soft": "500G", "hard": "1T", "inodes_soft": "2M"}},
     ),
+    BUDGET,
     Key("priority", "count", "Declared in DS01, without effect.", effect=False),
     *declared("storage_workspace", "storage_data", "storage_tmp", kind="size"),
     *declared(
@@ -153,6 +155,7 @@ POLICIES: tuple[Key, ...] = (
         "Factor on the idle timeout while demand is high.",
         0.5,
         null="no reduction",
+        positive=True,
     ),
     Key(
         "gpu_idle_threshold",

@@ -159,6 +159,8 @@ class ContainerConfig(NamedTuple):
     cgroup_parent: str = ""
     user: str = ""
     pid_mode: str = ""
+    auto_remove: bool = False
+    """``--rm``: whoever stops it removes it, and its anonymous volumes."""
 
 
 class Container(NamedTuple):

@@ -115,6 +115,12 @@ def logins_to_ask(container: Container) -> set[str]:
     return {login for login in claimed if re.fullmatch(_LOGIN, login)}
 
 
+def uids_to_ask(container: Container) -> set[int]:
+    """Collect the uid that a container's name claims, for the name service."""
+    match = re.fullmatch(_NAME_WITH_UID, container.name)
+    return {int(match[1])} if match else set()
+
+
 def paths_to_ask(container: Container, home_dirs: Sequence[str]) -> set[str]:
     """Collect the paths under a home whose owner says something about the container."""
     paths = {container.labels.get(label, "") for label, _ in _FOLDER_LABELS}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ds01ctl.core.model import ContainerConfig, DeviceRequest
 
-_FORMAT = 2
+_FORMAT = 3
 """Raise it when the fields change: what was remembered before is then forgotten."""
 
 
@@ -48,6 +48,7 @@ def to_json(facts: KnownFacts) -> str:
         config.cgroup_parent,
         config.user,
         config.pid_mode,
+        config.auto_remove,
     ]
     return json.dumps(written, separators=(",", ":"))
 

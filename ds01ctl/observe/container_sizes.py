@@ -92,3 +92,12 @@ def _gap(host: Host, error: EngineError, *, named_by_admin: bool) -> Gap:
         kind = "failed"
     hint = f" ({error.hint})" if error.hint else ""
     return Gap("docker", kind, f"{error.message}{hint}")
+
+
+def of_one(host: str, container_id: str, *, deadline_s: float = 5) -> int | None:
+    """Ask for one container's; None where that is not told in time."""
+    request = Request(host, f"/containers/{container_id}/json?size=1")
+    try:
+        return _size(engine_api.get(request, deadline=time.monotonic() + deadline_s).value)
+    except EngineError:
+        return None

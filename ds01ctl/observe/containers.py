@@ -32,6 +32,8 @@ class ContainersReading(NamedTuple):
     gaps: tuple[Gap, ...]
     facts: dict[str, KnownFacts]
     """By container id, to be remembered; the very same object as known where nothing changed."""
+    addresses: Mapping[str, tuple[str, ...]] = {}
+    """By container id: its own IP addresses, of running ones in root's engines."""
 
 
 def read(
@@ -56,6 +58,7 @@ def read(
     users_own_s = min(deadline_s, _USERS_OWN_S)
     _talk_to([talk for talk in talks if talk.host.uid], users_own_s, f"{users_own_s:g} s")
     facts: dict[str, KnownFacts] = {}
+    addresses: dict[str, tuple[str, ...]] = {}
     containers: dict[str, Container] = {}
     for talk in talks:
         for one in talk.seen:
@@ -66,9 +69,12 @@ def read(
             if fact:
                 facts[one.id] = fact
             containers[one.id] = _container(one, fact, known.get(one.id), cgroups)
+            # whom root asks something is not for a user's own engine to say
+            if not talk.host.uid and containers[one.id].state == "running":
+                addresses[one.id] = engine_json.addresses(one.entry)
     gaps = (*_nothing_to_ask(hosts, places), *_gaps(talks, named_by_admin=named_by_admin))
     engines = tuple(_engine(talk) for talk in talks)
-    return ContainersReading(engines, tuple(containers.values()), gaps, facts)
+    return ContainersReading(engines, tuple(containers.values()), gaps, facts, addresses)
 
 
 def _talk_to(talks: Sequence[Talk], seconds: float, limit: str) -> None:

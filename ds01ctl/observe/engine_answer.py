@@ -44,6 +44,10 @@ class Request(NamedTuple):
     path: str
     is_users_own: bool = False
     """A user runs the engine: it gets less room for its answers."""
+    is_stream: bool = False
+    """The answer is one JSON value after another, and is given as a list of them."""
+    largest: int = 0
+    """Bytes that the answer may have; 0: what is usual."""
 
 
 class Answer(NamedTuple):
@@ -55,8 +59,8 @@ class Answer(NamedTuple):
     """From the header, for example ``Docker/20.10.24``."""
 
 
-def parse(host: str, raw: bytes) -> Answer:
-    """Parse an HTTP answer whose body is JSON; raises EngineError."""
+def parse(host: str, raw: bytes, *, is_stream: bool = False) -> Answer:
+    """Parse an HTTP answer whose body is JSON, or a stream of it; raises EngineError."""
     head, end, body = raw.partition(b"\r\n\r\n")
     protocol, _, status = head.partition(b"\r\n")[0].partition(b" ")
     if not end or not protocol.startswith(b"HTTP/") or not status[:3].isdigit():
@@ -69,7 +73,10 @@ def parse(host: str, raw: bytes) -> Answer:
     length = headers.get("content-length", "")
     if re.fullmatch(_LENGTH, length) and len(body) != int(length):
         raise EngineError(host, "failed", f"answer cut short: {len(body)} of {length} bytes")
-    return Answer(_json(host, body), _server(headers.get("server", "")))
+    # an engine writes no line break within a value
+    lines = [line for line in body.splitlines() if line.strip()] if is_stream else []
+    value = [_json(host, line) for line in lines] if is_stream else _json(host, body)
+    return Answer(value, _server(headers.get("server", "")))
 
 
 def _headers(head: bytes) -> dict[str, str]:

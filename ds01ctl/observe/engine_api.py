@@ -190,7 +190,8 @@ class _Exchange:
                 self._check_room(connection, connection.size - before)
                 self._poll.modify(connection.opened, connection.waits_for())
                 return
-            answer: Answer | EngineError = parse(request.host, b"".join(connection.parts))
+            raw = b"".join(connection.parts)
+            answer: Answer | EngineError = parse(request.host, raw, is_stream=request.is_stream)
         except BlockingIOError:
             return
         except OSError as error:
@@ -202,11 +203,13 @@ class _Exchange:
 
     def _check_room(self, connection: _Connection, came: int) -> None:
         """Count the bytes that came, and refuse what would fill the memory. Raises EngineError."""
-        host, _, is_users_own = connection.request
+        request = connection.request
+        host, is_users_own, largest = request.host, request.is_users_own, request.largest
         self._taken[host] = self._taken.get(host, 0) + came
-        largest = _LARGEST_OF_A_USER if is_users_own else _LARGEST
+        largest = largest or (_LARGEST_OF_A_USER if is_users_own else _LARGEST)
         if connection.size > largest:
-            raise EngineError(host, "failed", f"answer above {largest // _MIB} MiB")
+            size = f"{largest // _MIB} MiB" if largest >= _MIB else f"{largest // 1024} KiB"
+            raise EngineError(host, "failed", f"answer above {size}")
         if is_users_own and self._taken[host] > _MOST_OF_A_USER:
             raise EngineError(host, "failed", f"answers above {_MOST_OF_A_USER // _MIB} MiB")
 

@@ -80,6 +80,13 @@ def ended_ago(entry: Json) -> tuple[int, int] | None:
     return count * unit_s, unit_s
 
 
+def addresses(entry: Json) -> tuple[str, ...]:
+    """Read the IPv4 addresses of a list entry; none where it shares another's network."""
+    networks = _dict(_dict(entry.get("NetworkSettings")).get("Networks"))
+    said = (_dict(network).get("IPAddress") for network in islice(networks.values(), _MOST))
+    return tuple(sorted({text for text in _texts(list(said)) if text}))
+
+
 def listed(engine: str, entry: Json, facts: KnownFacts | None, cgroup: str | None) -> Container:
     """Make a container of a list entry and what else is known of it."""
     return Container(
@@ -162,6 +169,7 @@ def _config(host: Json, asked: Json) -> ContainerConfig:
         cgroup_parent=_text(host.get("CgroupParent")),
         user=_text(asked.get("User")),
         pid_mode=_text(host.get("PidMode")),
+        auto_remove=host.get("AutoRemove") is True,
     )
 
 

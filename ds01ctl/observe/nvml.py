@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.model import Driver, Gap, Gpu, GpuUse
 from ds01ctl.observe.child import Child
-from ds01ctl.observe.nvml_messages import Announced, GpuReading, Refused, unread
+from ds01ctl.observe.nvml_messages import Activity, Announced, GpuReading, Refused, unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ds01ctl.core.model import GapKind
     from ds01ctl.observe.child import Answer, Reporter
@@ -34,11 +34,17 @@ class NvmlReading(NamedTuple):
     gpus: tuple[Gpu, ...]
     uses: tuple[GpuUse, ...]
     gaps: tuple[Gap, ...]
+    activity: Mapping[str, Activity] = {}
+    """By the uuid of a GPU: what its processes did, where start() was asked to read it."""
 
 
-def start() -> Child:
-    """Begin to read NVML in a child process; collect() gives what it found."""
-    return Child(_read_all)
+def start(last_seen: Mapping[str, int] | None = None) -> Child:
+    """Begin to read NVML in a child process; collect() gives what it found.
+
+    last_seen: by the uuid of a GPU the driver's time (microseconds since 1970) after which the
+    activity of its processes is wanted, 0 or no entry: all that it keeps; None: none is wanted.
+    """
+    return Child(lambda reporter: _read_all(reporter, last_seen))
 
 
 def collect(child: Child, *, deadline_s: float, paths: Paths) -> NvmlReading:
@@ -84,16 +90,17 @@ def interpret(answer: Answer, paths: Paths) -> NvmlReading:
         tuple(reading.gpu for reading in in_order),
         tuple(use for reading in in_order for use in reading.uses),
         (*gaps, *(gap for reading in in_order for gap in reading.gaps)),
+        {reading.gpu.uuid: reading.activity for reading in in_order if reading.activity},
     )
 
 
 # the child's modules load ctypes and nvidia-ml-py; the parent must not pay for them
 
 
-def _read_all(reporter: Reporter) -> None:
+def _read_all(reporter: Reporter, last_seen: Mapping[str, int] | None) -> None:
     from ds01ctl.observe import nvml_read
 
-    nvml_read.read_all(reporter)
+    nvml_read.read_all(reporter, last_seen)
 
 
 def _read_uses(reporter: Reporter, gpu_uuids: set[str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.model import Driver, Gap, Gpu, GpuUse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Refused(NamedTuple):
@@ -22,12 +25,25 @@ class Announced(NamedTuple):
     gpu_count: int
 
 
+class Activity(NamedTuple):
+    """How much each process used one GPU since a moment that the caller named."""
+
+    percent: Mapping[int, float | None] = {}
+    """By pid, of those that the driver recorded; None: what it said makes no sense."""
+    newest: int = 0
+    """The driver's time of the newest record, microseconds since 1970; 0: there is none."""
+    problem: str = ""
+    """Why nothing is known; empty: a process that is not in percent used nothing."""
+
+
 class GpuReading(NamedTuple):
     """One GPU, read to the end or as far as it let us; a later one replaces an earlier one."""
 
     gpu: Gpu
     uses: tuple[GpuUse, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    activity: Activity | None = None
+    """None: not asked for, or the reading ended before."""
 
 
 def unread(index: int) -> Gpu:

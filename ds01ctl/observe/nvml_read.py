@@ -6,6 +6,7 @@ Source: the NVML API reference.
 
 from __future__ import annotations
 
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.model import Driver, Gap, Gpu, MigDevice
@@ -14,7 +15,7 @@ from ds01ctl.observe.nvml_messages import Announced, GpuReading, Refused, unread
 from ds01ctl.observe.nvml_processes import Instance, read_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ds01ctl.core.model import GapKind
     from ds01ctl.observe.child import Reporter
@@ -35,8 +36,8 @@ class _Memory(NamedTuple):
     """What the driver reserves for itself does not count as used."""
 
 
-def read_all(reporter: Reporter) -> None:
-    """Tell the driver, then every GPU with its processes.
+def read_all(reporter: Reporter, last_seen: Mapping[str, int] | None = None) -> None:
+    """Tell the driver, then every GPU with its processes, and what these did if that is wanted.
 
     NVML is not shut down: the process ends, and a shutdown may hang like any other call.
     """
@@ -51,7 +52,7 @@ def read_all(reporter: Reporter) -> None:
         return
     reporter.tell(Announced(driver, count))
     for index in range(count):
-        _read_gpu(nvml.on(index), reporter, index)
+        _read_gpu(nvml.on(index), reporter, index, last_seen)
 
 
 def read_uses(reporter: Reporter, gpu_uuids: Collection[str]) -> None:
@@ -84,18 +85,31 @@ def _read_uses_of(nvml: Nvml, reporter: Reporter, index: int, gpu_uuids: Collect
         return  # nothing can be confirmed of this GPU; the others may still answer
 
 
-def _read_gpu(nvml: Nvml, reporter: Reporter, index: int) -> None:
+def _read_gpu(
+    nvml: Nvml, reporter: Reporter, index: int, last_seen: Mapping[str, int] | None
+) -> None:
     gpu = unread(index)
     try:
         handle, gpu = _identify(nvml, index)
         # should the next call hang, the parent can at least name the GPU
         reporter.tell(GpuReading(gpu))
         reading = _read_inside(nvml, handle, _with_state(nvml, handle, gpu))
+        if last_seen is not None:
+            # the same here: who uses it is known, whatever comes of the next call
+            reporter.tell(reading)
+            reading = _with_activity(nvml, handle, reading, last_seen.get(gpu.uuid, 0))
     except CallFailed as failure:
         health = GONE.get(failure.error, "error")
         gpu = gpu._replace(health=health, error=str(failure), processes_known=False)
         reading = GpuReading(gpu, (), (_gap(gpu, failure),))
     reporter.tell(reading)
+
+
+def _with_activity(nvml: Nvml, handle: Any, reading: GpuReading, since: int) -> GpuReading:
+    from ds01ctl.observe.nvml_activity import read_activity
+
+    now = int(time() * 1e6)
+    return reading._replace(activity=read_activity(nvml, handle, reading, since, now))
 
 
 def _identify(nvml: Nvml, index: int) -> tuple[Any, Gpu]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from ds01ctl.core.cgroup_path import classify
@@ -26,6 +27,21 @@ def read(name: str, *, folder: int | None = None, limit: int | None = None) -> b
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
         return os.read(fd, limit) if limit else _read_all(fd)
+    finally:
+        os.close(fd)
+
+
+def read_bounded(name: str, most: int, *, folder: int | None = None) -> bytes:
+    """Read a file to its end that a user can make long. Raises OSError; EFBIG above the most."""
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        parts, size = [], 0
+        while part := os.read(fd, _CHUNK):
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise OSError(errno.EFBIG, f"longer than {most // 1024} KiB", name)
+        return b"".join(parts)
     finally:
         os.close(fd)
 

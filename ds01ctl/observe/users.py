@@ -153,7 +153,8 @@ def _look_up(asked: _Asked, reporter: Reporter) -> None:
     if ledger and asked.groups:
         ledger.look_up_groups(asked.groups, asked.group)
     homes = tuple(PurePosixPath(home) for home in asked.home_dirs)
-    _look_up_owners(asked.paths, homes, reporter)
+    owners = _look_up_owners(asked.paths, homes, reporter)
+    _look_up_users(sorted(owners.difference(uids)), ledger, reporter)
 
 
 def _look_up_users(uids: Iterable[int], ledger: Ledger | None, reporter: Reporter) -> None:
@@ -199,12 +200,16 @@ def _look_up_logins(logins: Iterable[str], ledger: Ledger | None, reporter: Repo
 
 def _look_up_owners(
     paths: Iterable[str], homes: tuple[PurePosixPath, ...], reporter: Reporter
-) -> None:
+) -> set[int]:
+    """Tell the owners of the homes above paths, and give them: they want a name, too."""
+    owners = set()
     for path in paths:
         reporter.doing(f"look up the owner of {path[:200]!r}")
         owner = _home_owner(path, homes)
         if owner is not None:
             reporter.tell(("owner", path, owner))
+            owners.add(owner)
+    return owners
 
 
 def _home_owner(path: str, homes: tuple[PurePosixPath, ...]) -> int | None:

@@ -6,8 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.sizes import size
-from ds01ctl.report.quota_text import gap_lines
-from ds01ctl.report.text import clean, columns
+from ds01ctl.report.text import clean, columns, gap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -248,10 +247,12 @@ def csv_text(result: Result) -> str:
 def _csv(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.0f}"
-    if isinstance(value, str):
-        # a spreadsheet takes these for the beginning of a formula
-        return f"'{value}" if value[:1] in "=+-@\t\r" else value
-    return value
+    return safe_cell(value) if isinstance(value, str) else value
+
+
+def safe_cell(text: str) -> str:
+    """Write a text so that no spreadsheet takes it for a formula."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
 
 
 def why_lines(result: Result) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ds01ctl.core.disk_quota import Limits
 from ds01ctl.core.quota_model import REPORT_ONLY
 from ds01ctl.core.storage import limits_text
-from ds01ctl.report.text import clean
+from ds01ctl.report.text import clean, gap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -106,11 +106,6 @@ def finding_lines(findings: Iterable[Finding], *, whole: bool = False) -> list[s
         if not whole and count > _FEW:
             lines.append(f"and {count - _FEW} more {kind}: ds01ctl quota check tells all")
     return lines
-
-
-def gap_lines(result: Result) -> list[str]:
-    """Tell what could not be read."""
-    return [f"note: {gap.source}: {clean(gap.reason, _WHOLE)}" for gap in result.gaps]
 
 
 def _counted(result: Result, words: str) -> str:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
+    from ds01ctl.core.plan import Result
+
 ENDLESS = 1_000_000
 """More columns than any line has."""
 
@@ -27,6 +29,11 @@ def clean(text: object, limit: int = 200) -> str:
     """Make text printable, and cut what is long."""
     shown = printable(str(text))
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def gap_lines(result: Result) -> list[str]:
+    """Tell what could not be read, a line each."""
+    return [f"note: {gap.source}: {clean(gap.reason, 2000)}" for gap in result.gaps]
 
 
 def age(span: timedelta | None) -> str:

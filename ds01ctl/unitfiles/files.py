@@ -27,6 +27,8 @@ class Site(NamedTuple):
     textfile_dir: str = "/var/lib/prometheus/node-exporter"
     mail_secret: str = ""
     """The file with the mail server's password; empty: none is needed."""
+    grid_secret: str = ""
+    """The file with the token of who tells the grid's carbon intensity; empty: none is needed."""
     found: Mapping[str, tuple[str, str, str]] = {}
     """Mode, user and group of our folders, and of the log, where they are there already."""
 

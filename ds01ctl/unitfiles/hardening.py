@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 
     from ds01ctl.jobs import Job
 
-NEEDS = ("docker", "nvml", "processes", "metrics", "mail", "cgroups", "quotas", "terminals")
+NEEDS = (
+    "docker", "nvml", "processes", "metrics", "mail", "cgroups", "quotas", "terminals", "homes",
+    "network",
+)  # fmt: skip
 """What a job may have to reach; `docker` is a socket, which needs nothing opened.
 `quotas`: to set disk limits. `terminals`: to write to people who are logged in.
+`homes`: to write into users' folders; which ones, the job's `writes` say.
+`network`: to ask a server far away.
 `cgroups`: to write into control groups, be it only to look on from within one."""
 
 WHY = {
     "SYS_ADMIN": "limits of disk quotas; everything else that it allows is shut below",
     "SYS_PTRACE": "/proc/PID/exe, cwd and environ of other users' processes",
+    "SETUID": "to leave a note (.ds01-alerts) in a user's folder as that user: files alone",
+    "SETGID": "the same, for the user's group",
     "FOWNER": "the project of files of other users",
     "DAC_READ_SEARCH": "files that only their owner may read: /proc/PID/fd, private home folders",
 }
@@ -30,6 +37,9 @@ WHY = {
 
 _DENIED = Line("SystemCallFilter", "~@privileged @resources")
 _QUOTAS = Line("SystemCallFilter", "quotactl quotactl_fd", "these two of @privileged")
+_AS_USERS = Line(
+    "SystemCallFilter", "setfsuid setfsgid", "to write a user's file as that user, not as root"
+)
 _ALWAYS = (
     Line("NoNewPrivileges", "yes"),
     Line("ProtectSystem", "strict", "read-only but for ReadWritePaths="),
@@ -54,6 +64,9 @@ _ALWAYS = (
     _DENIED,
     Line("SystemCallErrorNumber", "EPERM"),
 )
+_HOMES = Line("ProtectHome", "no", "it leaves notes there; writable is only what is named below")
+# ProtectSystem= has the same effect; said for those who audit
+_PRIVATE_MOUNTS = Line("PrivateMounts", "yes")
 _CGROUPS = Line("ProtectControlGroups", "no", "it goes into control groups, or sets their limits")
 
 
@@ -72,9 +85,17 @@ def hardening(job: Job, *extra_writes: str) -> list[Line]:
 
 def _always(job: Job) -> Iterator[Line]:
     for line in _ALWAYS:
-        yield _CGROUPS if line.key == _CGROUPS.key and "cgroups" in job.needs else line
+        if line.key == _CGROUPS.key and "cgroups" in job.needs:
+            yield _CGROUPS
+        elif line.key == _HOMES.key and "homes" in job.needs:
+            yield _HOMES
+            yield _PRIVATE_MOUNTS
+        else:
+            yield line
         if line == _DENIED and "quotas" in job.needs:
             yield _QUOTAS
+        if line == _DENIED and "homes" in job.needs:
+            yield _AS_USERS
 
 
 def _writes(job: Job, extra: tuple[str, ...]) -> list[Line]:
@@ -117,8 +138,9 @@ def _processes(job: Job) -> list[Line]:
 
 
 def _network(job: Job) -> list[Line]:
-    if "mail" in job.needs:
-        return [Line("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6", "to the mail server")]
+    for need, where in (("mail", "to the mail server"), ("network", "to the provider")):
+        if need in job.needs:
+            return [Line("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6", where)]
     closed = ("AF_UNIX", "yes", "any")
     why = ("", "", "")
     if "docker" in job.needs:

@@ -29,7 +29,10 @@ def service(job: Job, site: Site) -> str:
     name = f"{job.unit}.service"
     return unit(
         section("Unit", _service_head(job)),
-        section("Service", [*_run(job, site), *hardening(job, *_folders(job, site))]),
+        section(
+            "Service",
+            [*_run(job, site), *hardening(job, *_folders(job, site)), *_token(job, site)],
+        ),
         about=_CHANGE.format(unit=name, job=job.name),
     )
 
@@ -178,14 +181,21 @@ def failure(site: Site) -> str:
 
 
 def _secret(site: Site) -> list[Line]:
-    if not site.mail_secret:
+    return _handed("mail-password", site.mail_secret, "the mail server's password")
+
+
+def _token(job: Job, site: Site) -> list[Line]:
+    if job.only_with != "carbon.provider":
         return []
-    why = "the mail server's password; readable by root alone"
+    return _handed("carbon-token", site.grid_secret, "the provider's token")
+
+
+def _handed(name: str, file: str, what: str) -> list[Line]:
+    if not file:
+        return []
     # the rest of the line is the path as it is, spaces and all
-    path = site.mail_secret.replace("%", "%%")
+    path = file.replace("%", "%%")
     return [
-        Line("LoadCredential", f"mail-password:{path}", why),
-        Line(
-            "SetCredential", f"mail-password:{HANDED_NOTHING}", "else a missing file fails the unit"
-        ),
+        Line("LoadCredential", f"{name}:{path}", f"{what}; readable by root alone"),
+        Line("SetCredential", f"{name}:{HANDED_NOTHING}", "else a missing file fails the unit"),
     ]

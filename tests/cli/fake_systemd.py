@@ -144,7 +144,8 @@ class FakeSystemd:
             place.write_text(file.text)
         wants = self.unit_dir / "ds01.target.wants"
         wants.mkdir(exist_ok=True)
-        for name in ("detect", "enforce", "quota", "state", "units-check"):
+        cleanup = ("cleanup-containers", "cleanup-images", "cleanup-report")
+        for name in ("detect", "enforce", "quota", *cleanup, "carbon", "state", "units-check"):
             link = wants / f"ds01-{name}.timer"
             if not link.is_symlink():
                 link.symlink_to(f"/etc/systemd/system/ds01-{name}.timer")
@@ -154,6 +155,16 @@ class FakeSystemd:
         self.ran("ds01-enforce", 120)
         self.polling("ds01-quota", 3600, 1200)
         self.ran("ds01-quota", 1200)
+        self.polling("ds01-cleanup-containers", 300, 120)
+        self.ran("ds01-cleanup-containers", 120)
+        self.calendar("ds01-cleanup-images", "*-*-* 04:10:00", 3600)
+        self.ran("ds01-cleanup-images", 80_000, 2.5)
+        self.calendar("ds01-cleanup-report", "Mon *-*-* 07:30:00", 3600)
+        self.ran("ds01-cleanup-report", 80_000, 2.5)
+        self.polling("ds01-carbon", 60, 20)
+        self.ran("ds01-carbon", 20)
+        self.polling("ds01-carbon-intensity", 900, 20, ActiveState="inactive")
+        self.never_ran("ds01-carbon-intensity")
         # off unless the policy turns it on
         self.calendar("ds01-quota-volumes", "*-*-* 03:20:00", 3600, ActiveState="inactive")
         self.never_ran("ds01-quota-volumes")

@@ -72,7 +72,9 @@ def test_upgrade_stops_what_keeps_the_old_definition(systemd: Systemd) -> None:
     assert "ds01-state.timer" not in loaded
     wants = {path.name for path in (systemd.unit_dir / "ds01.target.wants").iterdir()}
     assert wants == {
-        "ds01-detect.timer", "ds01-enforce.timer", "ds01-quota.timer", "ds01-units-check.timer"
+        "ds01-carbon.timer", "ds01-cleanup-containers.timer", "ds01-cleanup-images.timer",
+        "ds01-cleanup-report.timer", "ds01-detect.timer", "ds01-enforce.timer", "ds01-quota.timer",
+        "ds01-units-check.timer",
     }  # fmt: skip
 
 

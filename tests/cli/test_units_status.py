@@ -23,7 +23,7 @@ FAILED = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code", 
 
 @pytest.fixture
 def systemd(host: Host) -> FakeSystemd:
-    """A healthy host with the three jobs."""
+    """A healthy host with all its jobs."""
     (host.root / "var/log/ds01").mkdir()
     host.metrics_path = host.metrics_path.with_name("ds01_units.prom")
     fake = FakeSystemd(host)
@@ -52,7 +52,8 @@ def test_all_is_well(host, systemd):
     document = host.json(*STATUS, "--exit-code")
     assert (document["status"], document["findings"]) == ("ok", [])
     assert [row["job"] for row in document["data"]["jobs"]] == [
-        "detect", "enforce", "quota", "quota-volumes", "state", "units-check"
+        "detect", "enforce", "quota", "cleanup-containers", "cleanup-images", "cleanup-report",
+        "quota-volumes", "carbon", "carbon-intensity", "state", "units-check",
     ]  # fmt: skip
     detect = job(document, "detect")
     assert (detect["state"], detect["enabled"], detect["missed_runs"]) == ("ok", True, 0)
@@ -85,7 +86,7 @@ def test_the_table_in_a_pipe(host, systemd):
     [told] = [row for row in rows if row.startswith("job-failing")]
     assert "resource-limits.yaml:3: \\x1b[31mbad" in told
     assert "journalctl -u ds01-detect -n 20" in told
-    assert rows[-1] == "6 jobs: 3 ok, 1 failing, 1 disabled, 1 never-ran; 1 finding"
+    assert rows[-1] == "11 jobs: 7 ok, 1 failing, 2 disabled, 1 never-ran; 1 finding"
 
 
 @pytest.mark.parametrize("columns", [80, 60, 200])

@@ -39,7 +39,9 @@ def test_what_is_not_yaml(tmp_path: Path, text: str, line: int, said: str) -> No
     assert said in problem.message
 
 
-TOP = "access_control, advanced, bare_metal_access, container_types, default_group, defaults, "
+TOP = (
+    "access_control, advanced, bare_metal_access, carbon, cleanup, container_types, default_group, "
+)
 VALUES = [
     ("require: [nvlm]", 1, "'nvlm' is not known; did you mean nvml?"),
     ("require:\n- nvml\n- gpu\n", 3, "'gpu' is not known; expected one of docker, nvml"),

@@ -294,7 +294,7 @@ except Ds01Error as error:
 )
 def test_unreadable(tmp_path: Path, closed: str, said: str) -> None:
     tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
+    for parent in tmp_path.parents[:3]:
         parent.chmod(parent.stat().st_mode | 0o011)
     write(tmp_path / "etc/ds01", "", student_members="", user_overrides_yaml="")
     (tmp_path / closed).chmod(0)

@@ -11,6 +11,7 @@ from ds01ctl.core.owner import (
     owner_of_container,
     owner_of_process,
     paths_to_ask,
+    uids_to_ask,
 )
 
 from .worlds import ALICE, BOB, A, container, managed, process, replace, session, slice_of, world
@@ -211,3 +212,10 @@ def test_what_to_ask() -> None:
 def test_nothing_known_is_said_plainly() -> None:
     """No claim, no owner."""
     assert owner_of_container(container(A), (), HOST, People(HOST)) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("back._.1001", {1001}), ("back", set()), ("back._.alice", set())]
+)
+def test_the_uid_in_a_name_is_asked_for(name, expected):
+    assert uids_to_ask(container()._replace(name=name)) == expected

@@ -13,6 +13,7 @@ import pytest
 
 from ds01ctl.lock import job_lock
 from ds01ctl.paths import Paths
+from ds01ctl.state import MIGRATIONS
 from tests.enforce.host import POLICY, EnforceHost, done
 from tests.enforce.test_check import legs
 from tests.observe.stub_engine import ID
@@ -216,8 +217,13 @@ def test_the_first_run_after_an_upgrade_knows_what_was_held(docker: EnforceHost)
     assert (group / "memory.max").read_text().strip() == str(32 * GIB)
     with closing(sqlite3.connect(docker.root / DATABASE)) as db:
         # what came with later schemas
-        for table in ("runs", "disk_usage", "quota_undo"):
-            db.execute(f"DROP TABLE {table}")
+        first = {statement.split()[2] for statement in MIGRATIONS[0]}
+        there = db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+        for (table,) in there.fetchall():
+            if table not in first:
+                db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version = 1")
         db.commit()
     docker.policy("defaults: {}\ndefault_group: student\nenforcement: {mode: enforce}\n")

@@ -52,3 +52,8 @@ def _boot(image: images.Image, folder: Path) -> None:
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    # ahead of time: the tests would do it when the first of them needs it
+    print(ready(images.ready()))

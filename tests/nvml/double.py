@@ -112,6 +112,22 @@ class NvmlDouble:
         memory = "none" if mem is None else mem
         return self._record("process", gpu=gpu, pid=pid, mem=memory, type=type, **fields)
 
+    def sample(self, gpu: int, pid: int, at: int, **percent: int) -> NvmlDouble:
+        """Record how much a process used a GPU (`sm`, `mem`, `enc`, `dec`).
+
+        at: microseconds since 1970; negative: so long before the program started.
+        """
+        return self._record("sample", gpu=gpu, pid=pid, at=at, **percent)
+
+    def energy(self, gpu: int, *, supported: bool = True, file: Path | None = None) -> NvmlDouble:
+        """Take the counter of a GPU away, or let a file say what each call is to find.
+
+        The file has millijoules, milliwatts and the limit in milliwatts, with blanks between;
+        replace it as a whole (rename), and a program sees the new values at its next call.
+        """
+        place = {} if file is None else {"file": file}
+        return self._record("energy", gpu=gpu, supported=int(supported), **place)
+
     def fault(
         self, function: str, returns: int, gpu: int | None = None, after: int = 0
     ) -> NvmlDouble:

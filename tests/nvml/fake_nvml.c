@@ -9,10 +9,14 @@
  *         mig_slots= whole_ids=0|1 power_mw= power_limit_mw= energy_mj= temperature=
  *   mig gpu=0 uuid=MIG-a gi=1 ci=0 profile=1g.5gb gslices=1 cslices=1 mem_total= mem_used=
  *   process gpu=0 pid=4711 type=C|G|M|C+G mem=BYTES|none gi= ci=
+ *   sample gpu=0 pid=4711 at=US|-US sm= mem= enc= dec=    recorded then, or so long before nvmlInit;
+ *         as the driver does, one row per process with the mean of its samples is given
  *   fault function=NAME|* gpu=N|* return=CODE after=N     from the (N+1)th matching call on
  *   hang function=NAME|* gpu=N|* after=N                  never returns
  *   crash function=NAME|* gpu=N|* after=N                 takes the process down
  *   delay function=NAME|* gpu=N|* us=MICROSECONDS
+ *   energy gpu=0 supported=0|1 file=PATH   a card without counter; or its state is in a file, read
+ *         anew by each call: "ENERGY_MJ POWER_MW POWER_LIMIT_MW", later ones may be left out
  *   grow gpu=0 by=3 times=2 pid=90000     each of the first TIMES list calls finds BY more
  *
  * Struct layouts and return codes are those of nvml.h. With -DLAYOUT_535 the process structs
@@ -24,13 +28,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6,
     INSUFFICIENT_SIZE = 7, ARGUMENT_VERSION_MISMATCH = 25
 };
-enum { MAX_GPUS = 16, MAX_MIGS = 8, MAX_PROCESSES = 4096, MAX_RULES = 256 };
+enum { MAX_GPUS = 16, MAX_MIGS = 8, MAX_PROCESSES = 4096, MAX_RULES = 256, MAX_SAMPLES = 4096 };
 #define NONE64 UINT64_MAX
 #define NONE32 UINT32_MAX
 
@@ -44,16 +49,23 @@ typedef struct {
 } Device;
 
 typedef struct { int gpu; uint32_t pid, gi, ci; uint64_t mem; char type[4]; } Process;
+typedef struct { int gpu; uint32_t pid, use[4]; int64_t at; } Recorded;
 typedef struct { char kind; char function[64]; int gpu, code, after, seen; long us; } Rule;
 typedef struct { int by, times, calls; uint32_t pid; } Growth;
 
 static Device gpus[MAX_GPUS], migs[MAX_GPUS][MAX_MIGS];
 static Process processes[MAX_PROCESSES];
 static Rule rules[MAX_RULES];
+static Recorded recorded[MAX_SAMPLES];
 static Growth growth[MAX_GPUS];
-static int gpu_count, process_count, rule_count, ready;
+static int gpu_count, process_count, rule_count, recorded_count, ready;
 static char driver_version[80], nvml_version[80];
 static int cuda_version;
+
+/* --- energy: values that something else may change while a program runs -------------------- */
+
+typedef struct { int is_set, has_counter; char file[256]; } Energy;
+static Energy energies[MAX_GPUS];
 
 /* --- the scenario ------------------------------------------------------------------------- */
 
@@ -139,6 +151,21 @@ static void read_process(void) {
     COPY(p->type, text("type", "C"));
 }
 
+static void read_sample(void) {
+    static const char *names[] = {"sm", "mem", "enc", "dec"};
+    if (recorded_count == MAX_SAMPLES) return;
+    Recorded *s = &recorded[recorded_count++];
+    s->gpu = (int)number("gpu", 0);
+    s->pid = (uint32_t)number("pid", 0);
+    for (int i = 0; i < 4; i++) s->use[i] = (uint32_t)number(names[i], 0);
+    s->at = (int64_t)number("at", 0);
+    if (s->at < 0) {
+        struct timeval now;
+        gettimeofday(&now, NULL);
+        s->at += (int64_t)now.tv_sec * 1000000 + now.tv_usec;
+    }
+}
+
 static void read_rule(char kind) {
     if (rule_count == MAX_RULES) return;
     Rule *r = &rules[rule_count++];
@@ -158,6 +185,15 @@ static void read_growth(void) {
                            (uint32_t)number("pid", 90000)};
 }
 
+static void read_energy(void) {
+    int gpu = (int)number("gpu", 0);
+    if (gpu < 0 || gpu >= MAX_GPUS) return;
+    Energy *e = &energies[gpu];
+    e->is_set = 1;
+    e->has_counter = (int)number("supported", 1);
+    COPY(e->file, text("file", ""));
+}
+
 static void read_line(char *line) {
     split(line);
     if (!pairs || keys[0][0] == '#') return;
@@ -174,6 +210,8 @@ static void read_line(char *line) {
     }
     else if (!strcmp(what, "mig")) read_mig();
     else if (!strcmp(what, "process")) read_process();
+    else if (!strcmp(what, "sample")) read_sample();
+    else if (!strcmp(what, "energy")) read_energy();
     else if (!strcmp(what, "fault")) read_rule('f');
     else if (!strcmp(what, "hang")) read_rule('h');
     else if (!strcmp(what, "crash")) read_rule('c');
@@ -190,7 +228,8 @@ static void read_scenario(void) {
     memset(migs, 0, sizeof migs);
     memset(growth, 0, sizeof growth);
     memset(rules, 0, sizeof rules);
-    gpu_count = process_count = rule_count = 0;
+    memset(energies, 0, sizeof energies);
+    gpu_count = process_count = rule_count = recorded_count = 0;
     cuda_version = 12040;
     COPY(driver_version, "550.54.14");
     COPY(nvml_version, "12.550.54.14");
@@ -449,16 +488,67 @@ int nvmlDeviceGetMPSComputeRunningProcesses_v2(Device *d, unsigned *n, Info *i) 
 int nvmlDeviceGetRunningProcessDetailList(Device *d, void *list_) { DEVICE(d); (void)list_; return NOT_SUPPORTED; }
 #endif
 int nvmlDeviceGetConfComputeMemSizeInfo(Device *d, void *info) { DEVICE(d); (void)info; return NOT_SUPPORTED; }
-int nvmlDeviceGetProcessUtilization(Device *d, void *samples, unsigned *count, uint64_t since) {
-    DEVICE(d); (void)samples; (void)since; *count = 0; return NOT_FOUND;
+
+typedef struct { unsigned pid; uint64_t at; unsigned use[4]; } Sample;
+_Static_assert(sizeof(Sample) == 32, "nvmlProcessUtilizationSample_t");
+
+/* The mean of what a process did after a moment; told at its first sample, 0 at all others. */
+static int summed(int first, uint64_t since, Sample *row) {
+    uint64_t sums[4] = {0}, n = 0;
+    *row = (Sample){.pid = recorded[first].pid};
+    for (int i = 0; i < recorded_count; i++) {
+        Recorded *s = &recorded[i];
+        if (s->gpu != recorded[first].gpu || s->pid != row->pid || (uint64_t)s->at <= since) continue;
+        if (i < first) return 0; /* counted there */
+        for (int k = 0; k < 4; k++) sums[k] += s->use[k];
+        if ((uint64_t)s->at > row->at) row->at = (uint64_t)s->at;
+        n++;
+    }
+    for (int k = 0; n && k < 4; k++) row->use[k] = (unsigned)(sums[k] / n);
+    return n > 0;
+}
+
+int nvmlDeviceGetProcessUtilization(Device *d, Sample *samples, unsigned *count, uint64_t since) {
+    DEVICE(d);
+    if (d->is_mig || d->mig == 1) return NOT_SUPPORTED;
+    Sample row;
+    unsigned found = 0, room = *count;
+    for (int i = 0; i < recorded_count; i++)
+        if (recorded[i].gpu == d->gpu && summed(i, since, &row)) {
+            if (samples && found < room) samples[found] = row;
+            found++;
+        }
+    if (!found) { *count = 0; return NOT_FOUND; }
+    *count = !samples && found < 100 ? 100 : found; /* the driver asks for its whole buffer */
+    return samples && found <= room ? SUCCESS : INSUFFICIENT_SIZE;
 }
 
 /* power, and what only other tools ask for */
 
-int nvmlDeviceGetTotalEnergyConsumption(Device *d, uint64_t *v) { DEVICE(d); NOT_ON_MIG(d); *v = d->energy_mj; return SUCCESS; }
-int nvmlDeviceGetPowerUsage(Device *d, unsigned *v) { DEVICE(d); NOT_ON_MIG(d); *v = d->power_mw; return SUCCESS; }
-int nvmlDeviceGetEnforcedPowerLimit(Device *d, unsigned *v) { DEVICE(d); NOT_ON_MIG(d); *v = d->power_limit_mw; return SUCCESS; }
-int nvmlDeviceGetPowerManagementLimit(Device *d, unsigned *v) { DEVICE(d); NOT_ON_MIG(d); *v = d->power_limit_mw; return SUCCESS; }
+/* Take a GPU's values from its file, if it has one; a file that cannot be read changes nothing. */
+static void refresh(Device *d) {
+    Energy *e = &energies[d->gpu];
+    FILE *file = e->file[0] ? fopen(e->file, "r") : NULL;
+    if (!file) return;
+    unsigned long long mj = d->energy_mj;
+    unsigned mw = d->power_mw, limit = d->power_limit_mw;
+    if (fscanf(file, "%llu %u %u", &mj, &mw, &limit) > 0) {
+        d->energy_mj = mj;
+        d->power_mw = mw;
+        d->power_limit_mw = limit;
+    }
+    fclose(file);
+}
+int nvmlDeviceGetTotalEnergyConsumption(Device *d, uint64_t *v) {
+    DEVICE(d); NOT_ON_MIG(d);
+    if (energies[d->gpu].is_set && !energies[d->gpu].has_counter) return NOT_SUPPORTED;
+    refresh(d);
+    *v = d->energy_mj;
+    return SUCCESS;
+}
+int nvmlDeviceGetPowerUsage(Device *d, unsigned *v) { DEVICE(d); NOT_ON_MIG(d); refresh(d); *v = d->power_mw; return SUCCESS; }
+int nvmlDeviceGetEnforcedPowerLimit(Device *d, unsigned *v) { DEVICE(d); NOT_ON_MIG(d); refresh(d); *v = d->power_limit_mw; return SUCCESS; }
+int nvmlDeviceGetPowerManagementLimit(Device *d, unsigned *v) { DEVICE(d); NOT_ON_MIG(d); refresh(d); *v = d->power_limit_mw; return SUCCESS; }
 int nvmlDeviceGetTemperature(Device *d, unsigned sensor, unsigned *v) { DEVICE(d); (void)sensor; *v = (unsigned)d->temperature; return SUCCESS; }
 int nvmlDeviceGetTemperatureV(Device *d, int v[3]) { DEVICE(d); v[2] = d->temperature; return SUCCESS; }
 int nvmlDeviceGetFanSpeed(Device *d, unsigned *v) { DEVICE(d); (void)v; return NOT_SUPPORTED; }

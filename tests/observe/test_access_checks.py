@@ -125,7 +125,8 @@ def test_a_capability_is_taken_into_account(host: Paths) -> None:
     put(host, "/etc/ds01/resource-limits.yaml", 0o600, ALICE)
     assert "ds01-detect" not in checked(host)[0].what
     gives = "[Service]\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\n"
-    names = ("ds01-state.service", "ds01-units-check.service", "ds01-failure@.service")
+    jobs = ("state", "units-check", "failure@", "carbon-intensity")
+    names = [f"ds01-{job}.service" for job in jobs]
     added = [UnitFile(f"{name}.d/50-local.conf", gives, "d", is_admins=True) for name in names]
     assert checked(host, *added) == []
 

@@ -425,7 +425,7 @@ def test_real_containers_of_every_kind(engine: Engine) -> None:
         "void": engine.run(image=image, runtime="nvidia", env={"NVIDIA_VISIBLE_DEVICES": "void"}),
         "default": engine.run(runtime="nvidia"),
         "node": engine.run(devices=["/dev/nvidia1:/dev/nvidia1"], start=False),
-        "rule": engine.run(device_cgroup_rules=["c 195:0 rw"]),
+        "rule": engine.run(device_cgroup_rules=["c 195:0 rw"], auto_remove=True),
         "privileged": engine.run(privileged=True, start=False),
         "slice": engine.run("slice", cgroup_parent="/ds01.slice", user="1001", pid_mode="host"),
     }
@@ -466,6 +466,7 @@ def test_real_containers_of_every_kind(engine: Engine) -> None:
     assert in_slice.cgroup
     assert in_slice.cgroup.startswith("/ds01.slice/")
     assert seen[made["node"]].started_at is None
+    assert {name for name, one in configs.items() if one and one.auto_remove} == {"rule"}
     assert containers.find(engine.host, plain.id, deadline_s=5, paths=HOST) == plain
 
 

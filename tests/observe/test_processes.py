@@ -272,7 +272,7 @@ print(sorted(reading.unreadable), sorted(reading.gone), [gap.kind for gap in rea
 def test_hidden_is_not_gone(tmp_path: Path, sleeper: subprocess.Popen[bytes], hidepid: str) -> None:
     """With hidepid=2 another's process looks like one that ended."""
     tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
+    for parent in tmp_path.parents[:3]:
         parent.chmod(0o755)
     (tmp_path / "proc").mkdir()
     mounted = ["mount", "-t", "proc", "-o", f"hidepid={hidepid}", "proc", f"{tmp_path}/proc"]

@@ -42,6 +42,16 @@ def test_names_both_ways() -> None:
     assert reading[:4] == ({0: "root", NOBODY: "nobody"}, {"root": 0, "nobody": NOBODY}, {}, ())
 
 
+def test_the_owner_of_a_home_is_named(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root makes others' folders")
+    (tmp_path / "a/data").mkdir(parents=True)
+    os.chown(tmp_path / "a", NOBODY, -1)
+    path = str(tmp_path / "a/data")
+    reading = read(paths=[path], homes=[str(tmp_path)])
+    assert (reading.path_owners, reading.users) == ({path: NOBODY}, {NOBODY: "nobody"})
+
+
 def test_without_entry_is_absent() -> None:
     hostile = ["no such login", "a\0b", "\ud800", "", "x" * 5000, "-rf"]
     assert read([UNUSED, 2**40, -5], hostile) == users.UsersReading({}, {}, {}, ())

@@ -1,0 +1,291 @@
+"""Remove images and tags that nothing uses, one at a time, and prune the build cache.
+
+Nothing is forced. While an engine creates a container, it does not yet keep that container's image
+from being removed (Docker 20.10: measured, it is gone in half of all such races). So the tag of an
+image is first replaced by one of our own: the image is held. It is removed a while later, when a
+container that was being created meanwhile is known; if there is one, the tag is put back.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ds01ctl.act.engine import Done, GoneError, RefusedError, opened, time_of
+from ds01ctl.act.image_facts import held_back, is_image_id, look, too_young, used
+from ds01ctl.act.leftovers import remove_network, remove_volume
+from ds01ctl.errors import Ds01Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+    from ds01ctl.act.engine import Client, Recheck, When
+
+    Begin = Callable[["Removal"], None]
+    Ended = tuple["Removal", Done | Ds01Error]
+
+__all__ = [
+    "HELD",
+    "Done",
+    "Removal",
+    "prune_build_cache",
+    "put_back",
+    "remove_image",
+    "remove_images",
+    "remove_network",
+    "remove_volume",
+    "untag",
+]
+
+SETTLE_S = 2.0
+"""How long an image is held: longer than an engine needs to create a container."""
+HELD = "ds01-cleanup/removing"
+"""The repository of the tags of images that are held; such a tag is the id."""
+_AT_ONCE = 16
+"""Images held at once: so many have to be put back if we are killed."""
+_PRUNE_S = 900.0
+_LOOK = "look with docker image inspect; the next run looks again"
+
+
+class Removal(NamedTuple):
+    """One image to remove."""
+
+    id: str
+    """``sha256:`` and 64 digits."""
+    tags: tuple[str, ...] = ()
+    """All that it has: one at most; of several, all but one are untagged before."""
+    touched_before: When = None
+    """Refuse it if it was built or tagged later."""
+    recheck: Recheck | None = None
+
+
+def remove_image(
+    engine: str,
+    image_id: str,
+    *,
+    expected_tags: Iterable[str],
+    touched_before: When = None,
+    recheck: Recheck | None = None,
+    settle_s: float = SETTLE_S,
+) -> Done:
+    """Remove one image that no container uses; see remove_images. Raises Ds01Error."""
+    removal = Removal(image_id, tuple(expected_tags), touched_before, recheck)
+    became = remove_images(engine, [removal], settle_s=settle_s)[image_id]
+    if isinstance(became, Ds01Error):
+        raise became
+    return became
+
+
+def remove_images(
+    engine: str,
+    removals: Sequence[Removal],
+    *,
+    begin: Begin = lambda _: None,
+    end: Callable[[Removal, Done | Ds01Error], None] = lambda *_: None,
+    settle_s: float = SETTLE_S,
+) -> dict[str, Done | Ds01Error]:
+    """Remove images that no container in any state uses, in this order: children before parents.
+
+    ``begin`` is called before anything is done to one, ``end`` with what became of it. What is
+    held when a signal raises an exception is put back; what is held when we are killed is for
+    put_back. Untagged parents stay: each image is a decision of its own. Raises Ds01Error where
+    the engine can't be reached.
+    """
+    became: dict[str, Done | Ds01Error] = {}
+    with opened(engine) as client:
+        for first in range(0, len(removals), _AT_ONCE):
+            batch = removals[first : first + _AT_ONCE]
+            with closing(_remove_batch(client, batch, begin, settle_s)) as batch_became:
+                for one, done in batch_became:
+                    became[one.id] = done
+                    end(one, done)
+    return became
+
+
+def _remove_batch(
+    client: Client, batch: Sequence[Removal], begin: Begin, settle_s: float
+) -> Generator[Ended, None, None]:
+    held: dict[str, Removal] = {}
+    try:
+        containers = client.containers()
+        for one in batch:
+            begin(one)
+            # before it is tried: what fails half-way has to be put back as well
+            held[one.id] = one
+            if done := _tried(_hold, client, one, containers):
+                yield _given_up(client, held, one, done)
+        if not held:
+            return
+        time.sleep(settle_s)
+        in_use = _listed(client)
+        for one in tuple(held.values()):
+            if isinstance(in_use, Ds01Error):
+                yield _given_up(client, held, one, in_use)
+            else:
+                done = _tried(_drop, client, one, in_use)
+                yield _given_up(client, held, one, done or Done("done"))
+    finally:
+        for one in held.values():
+            with suppress(Ds01Error):
+                _put_back(client, one.id, one.tags)
+
+
+def _listed(client: Client) -> list[dict[str, Any]] | Ds01Error:
+    try:
+        return client.containers()
+    except Ds01Error as error:
+        return error
+
+
+def _tried(
+    act: Callable[[Client, Removal, Sequence[dict[str, Any]]], Done | None],
+    client: Client,
+    one: Removal,
+    containers: Sequence[dict[str, Any]],
+) -> Done | Ds01Error | None:
+    try:
+        return act(client, one, containers)
+    except Ds01Error as error:
+        return error
+
+
+def _given_up(
+    client: Client, held: dict[str, Removal], one: Removal, done: Done | Ds01Error
+) -> Ended:
+    """Put an image back that is not removed; where that fails too, that is what is told."""
+    if isinstance(done, Ds01Error) or done.outcome == "refused":
+        try:
+            _put_back(client, one.id, one.tags)
+        except Ds01Error as error:
+            done = error
+    held.pop(one.id, None)
+    return one, done
+
+
+def _hold(client: Client, one: Removal, containers: Sequence[dict[str, Any]]) -> Done | None:
+    """Replace the only tag of an image by ours; None: it is held. Raises Ds01Error."""
+    if not is_image_id(one.id):
+        raise Ds01Error(f"not the full id of an image: {one.id[:80]!r}")
+    if len(one.tags) > 1:
+        return Done("refused", "it has several tags: they are removed one at a time")
+    image = look(client, one.id)
+    no = held_back(image, one.id, frozenset(one.tags), containers)
+    if no is None and image is not None:
+        no = too_young(image, time_of(one.touched_before))
+    if no is None and one.recheck and (why := one.recheck()):
+        no = Done("refused", why)
+    # one that an earlier run held, and whose tag was given to another image, is out of reach
+    if no or one.tags in {(), (_ours(one.id),)}:
+        return no
+    client.ask("tag", one.id, HELD, tag=one.id.removeprefix("sha256:"))
+    return _untag(client, one.tags[0], one.id)
+
+
+def _drop(client: Client, one: Removal, containers: Sequence[dict[str, Any]]) -> Done | None:
+    """Remove an image that is held; None: it is removed. Raises Ds01Error."""
+    ours = frozenset([_ours(one.id)] if one.tags else ())
+    if no := held_back(look(client, one.id), one.id, ours, containers):
+        return no
+    try:
+        client.ask("remove_image", one.id, force=False, noprune=True)
+    except GoneError:
+        return Done("already", "it is gone")
+    except RefusedError as error:
+        return Done("refused", error.message)
+    if look(client, one.id):
+        raise Ds01Error(f"{client.address}: image {one.id[:19]} is still there", _LOOK)
+    return None
+
+
+def put_back(engine: str, image_id: str, *, tags: Iterable[str]) -> Done:
+    """Give an image that is still held, by a run that was killed, its tag back. Raises Ds01Error.
+
+    ``already`` says that it is not held, or is gone. A tag that is another image's by now stays so.
+    """
+    with opened(engine) as client:
+        return _put_back(client, image_id, tuple(tags))
+
+
+def _put_back(client: Client, image_id: str, tags: Sequence[str]) -> Done:
+    ours = _ours(image_id)
+    image = look(client, image_id) if is_image_id(image_id) else None
+    if image is None or ours not in image.tags:
+        return Done("already", "it is not held")
+    for tag in tags:
+        if look(client, tag) is None:
+            repository, _, name = tag.rpartition(":")
+            client.ask("tag", image_id, repository, tag=name)
+    if not image.tags - {ours} and image_id not in {_id_of(client, tag) for tag in tags}:
+        # without ours it would be removed
+        return Done("refused", f"{', '.join(tags)} is another image now: it stays as {ours}")
+    return _untag(client, ours, image_id) or Done("done")
+
+
+def untag(
+    engine: str,
+    reference: str,
+    *,
+    expected_id: str,
+    touched_before: When = None,
+    recheck: Recheck | None = None,
+) -> Done:
+    """Take one of several tags from an image that no container uses. Raises Ds01Error.
+
+    ``already`` says that the tag is gone; its last one goes with the image only (remove_image).
+    """
+    with opened(engine) as client:
+        image = look(client, reference)
+        if image is None:
+            return Done("already", "it is gone")
+        if image.id != expected_id:
+            return Done("refused", f"it is another image now: {image.id[:19]}")
+        if len(image.tags) < 2:
+            return Done("refused", "it is the last tag of its image")
+        no = used(image, client.containers()) or too_young(image, time_of(touched_before))
+        if no is None and recheck and (why := recheck()):
+            no = Done("refused", why)
+        return no or _untag(client, reference, expected_id) or Done("done")
+
+
+def _untag(client: Client, reference: str, expected_id: str) -> Done | None:
+    """Remove a reference of an image that has others; None: it is done. Raises Ds01Error."""
+    # an engine removes by name whatever has it then: so look and remove in one breath
+    found = _id_of(client, reference)
+    if found != expected_id:
+        return Done("refused", f"{reference} is another image now") if found else None
+    try:
+        told = client.ask("remove_image", reference, force=False, noprune=True)
+    except GoneError:
+        return None
+    except RefusedError as error:
+        return Done("refused", error.message)
+    if gone := [each["Deleted"] for each in told or () if "Deleted" in each]:
+        raise Ds01Error(
+            f"{client.address}: {reference} became another image in that moment, which is "
+            f"removed: {gone[0][:19]}",
+            "tell its owner to build or pull it again",
+        )
+    return None
+
+
+def _id_of(client: Client, reference: str) -> str | None:
+    image = look(client, reference)
+    return image.id if image else None
+
+
+def _ours(image_id: str) -> str:
+    return f"{HELD}:{image_id.removeprefix('sha256:')}"
+
+
+def prune_build_cache(engine: str, keep_bytes: int) -> Done:
+    """Have BuildKit remove what it would itself, the least recently used first, down to a size.
+
+    Raises Ds01Error.
+    """
+    with opened(engine, timeout_s=_PRUNE_S) as client:
+        told = client.ask("prune_builds", keep_storage=max(int(keep_bytes), 0))
+    freed = told.get("SpaceReclaimed") if isinstance(told, dict) else None
+    if not isinstance(freed, int):
+        raise Ds01Error(f"{engine}: does not tell what it pruned")
+    return Done("done" if freed else "already", freed_bytes=freed)

@@ -1,0 +1,128 @@
+"""Budgets of carbon: what each user has caused this month, and who comes near what he may."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ds01ctl.core.carbon_findings import BUDGET
+from ds01ctl.core.carbon_text import UG_PER_G, mass
+from ds01ctl.core.energy_model import OWN, SYSTEM, UNATTRIBUTED
+from ds01ctl.core.plan import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from ds01ctl.core.policy import Policy
+    from ds01ctl.report.events import Event
+    from ds01ctl.state import State
+
+KEY = "carbon_budget_kg_per_month"
+LEVELS = (80, 100)
+"""Percent of the budget at which it is told."""
+NOBODY = frozenset({SYSTEM, UNATTRIBUTED, OWN})
+_MARK = "budget "
+
+
+class Spent(NamedTuple):
+    """What one party has caused this month."""
+
+    user: str
+    ug: int
+    budget_g: float | None = None
+    """None: there is none."""
+    origin: str = ""
+    """Where the budget is written."""
+
+    @property
+    def level(self) -> int:
+        """Say which level is reached, in percent; 0: none."""
+        if self.budget_g is None:
+            return 0
+        grams = self.ug / UG_PER_G
+        # a budget of nothing is over as soon as there is anything
+        reached = [one for one in LEVELS if grams > 0 and grams * 100 >= self.budget_g * one]
+        return max(reached, default=0)
+
+
+class Crossing(NamedTuple):
+    """A level that was reached since the run before."""
+
+    spent: Spent
+    level: int
+    month: int
+
+
+def month_number(now: datetime) -> int:
+    """Name the month of a time, in the host's time zone: 202611."""
+    local = now.astimezone()
+    return local.year * 100 + local.month
+
+
+def spent(state: State, policy: Policy, now: datetime) -> tuple[Spent, ...]:
+    """Say what everybody has caused this month, by name."""
+    rows = sorted(state.carbon_month(month_number(now)).items())
+    return tuple(_spent(party, ug, policy) for party, ug in rows)
+
+
+def _spent(party: str, ug: int, policy: Policy) -> Spent:
+    if party in NOBODY:
+        return Spent(party, ug)
+    limit = policy.limit(party, KEY)
+    if limit.value is None:
+        return Spent(party, ug)
+    return Spent(party, ug, float(limit.value) * 1000, str(limit.origin))
+
+
+def note_crossings(state: State, found: Iterable[Spent], now: datetime) -> tuple[Crossing, ...]:
+    """Remember which levels are reached, and give those that are news; inside a transaction."""
+    month, marks = month_number(now), state.energy_marks()
+    crossed = []
+    for one in found:
+        name = f"{_MARK}{one.user}"
+        if one.level and _told(marks.get(name), month) < one.level:
+            crossed.append(Crossing(one, one.level, month))
+            state.put_energy_marks({name: f"{month}:{one.level}"})
+    return tuple(crossed)
+
+
+def _told(mark: str | None, month: int) -> int:
+    """Say which level was told this month."""
+    of_month, _, level = (mark or "").partition(":")
+    return int(level) if of_month == str(month) and level.isdecimal() else 0
+
+
+def findings(found: Iterable[Spent], now: datetime) -> tuple[Finding, ...]:
+    """Tell who has reached a level; nothing is stopped for it."""
+    return tuple(_finding(one, now) for one in found if one.level)
+
+
+def _finding(one: Spent, now: datetime) -> Finding:
+    month = month_number(now)
+    subject = {"type": "carbon-budget", "month": f"{month // 100}-{month % 100:02d}"}
+    evidence = (words(one), f"budget from {one.origin}")
+    severity = "warning" if one.level >= max(LEVELS) else "info"
+    key = (BUDGET, one.user, str(month))
+    return Finding(BUDGET, severity, one.user, subject, evidence, key, first_seen=now)  # type: ignore[arg-type]  # of two words
+
+
+def words(one: Spent) -> str:
+    """Say it in a line: ``41.2 kg of 50.0 kg CO2e this month (82 %)``."""
+    grams, budget = one.ug / UG_PER_G, one.budget_g or 0.0
+    part = f" ({grams / budget:.0%})" if budget else ""
+    return f"{mass(grams)} of {mass(budget)} CO2e this month{part}"
+
+
+def event(one: Crossing) -> Event:
+    """Make the event of a level that was reached."""
+    from ds01ctl.report.events import Event
+
+    spent_, user = one.spent, one.spent.user
+    details = {
+        "month": f"{one.month // 100}-{one.month % 100:02d}",
+        "level_percent": one.level,
+        "carbon_grams": spent_.ug / UG_PER_G,
+        "budget_grams": spent_.budget_g,
+    }
+    message = f"{user}: {words(spent_)}"
+    return Event("carbon.budget_warning", user, "ds01ctl carbon", details, message, 4)

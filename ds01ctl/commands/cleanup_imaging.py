@@ -1,0 +1,137 @@
+"""Carry out what was decided about images, build cache and networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ds01ctl.commands.cleanup_did import Did, of_act
+from ds01ctl.core import images
+from ds01ctl.errors import Ds01Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ds01ctl.act.containers import Done
+    from ds01ctl.commands.cleanup_book import Book
+    from ds01ctl.commands.cleanup_looking import Look
+    from ds01ctl.core.cleanup_model import Change
+    from ds01ctl.core.image_model import DiskUse
+    from ds01ctl.paths import Paths
+
+_OF_IMAGES = frozenset({"untag-image", "remove-image"})
+
+
+def carry_out(due: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
+    """Remove images, the longest unused first, then shrink the cache, then remove networks."""
+    yield from put_back(seen)
+    yield from _images([one for one in due if one.kind in _OF_IMAGES], seen, book, paths)
+    for one in due:
+        if one.kind == "prune-build-cache":
+            yield _single(one, book)
+        elif one.kind == "remove-network":
+            yield _single(one, book, seen)
+        book.check()
+
+
+def put_back(seen: Look) -> Iterator[Did]:
+    """Give images their tags back that a run which was killed held while it removed them."""
+    from ds01ctl.act import images as act
+
+    for one in seen.leftovers.settled:
+        identity = one.said.get("identity")
+        if (
+            one.row.kind != "remove-image"
+            or one.outcome == "done"
+            or not isinstance(identity, dict)
+        ):
+            continue
+        tags = [tag for tag in str(identity.get("tags", "")).split(",") if tag]
+        try:
+            act.put_back(str(one.said.get("engine")), one.row.target, tags=tags)
+        except Ds01Error as error:
+            yield Did(_change_of(one.row.target, one.said), "failed", error.message)
+
+
+def _change_of(target: str, said: object) -> Change:
+    from ds01ctl.core.cleanup_model import Change
+
+    row = said if isinstance(said, dict) else {}
+    name, engine = str(row.get("name") or target), str(row.get("engine") or "")
+    reason = "its tag was to be put back, which a run that was killed had taken"
+    return Change("remove-image", "images", target, name, engine, None, reason)
+
+
+def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
+    """Remove image by image, while the disk is as full as the plan says that it must be."""
+    reserve = [one for one in seen.leftovers.reserve if one.skip is None] if changes else []
+    planned = {id(one) for one in changes}
+    enough: set[str] = set()
+    for group in images.by_image([*changes, *reserve]):
+        engine, is_planned = group[0].engine, id(group[0]) in planned
+        if engine in enough and not is_planned:
+            continue
+        why = images.still_due(group[0], _disk(group[0], seen, paths))
+        if why is not None:
+            if is_planned:
+                yield from (Did(one, "skipped", why) for one in group)
+            # another engine's disk may be too full still
+            enough.add(engine)
+            continue
+        yield from _image(group, book)
+        book.check()
+
+
+def _disk(change: Change, seen: Look, paths: Paths) -> DiskUse | None:
+    from ds01ctl.observe import engine_images
+
+    reading = seen.leftovers.reading
+    disk = reading.disks.get(change.engine) if reading else None
+    if disk is None or "used_above_bytes" not in change.identity:
+        return disk
+    return engine_images.measure_disk(disk, paths)
+
+
+def _image(group: Sequence[Change], book: Book) -> Iterator[Did]:
+    """Take the tags, then the image itself; what is refused ends it, the rest stays as it is."""
+    stopped_by: str | None = None
+    for one in group:
+        if stopped_by is not None:
+            yield Did(one, "skipped", f"not after: {stopped_by}")
+            continue
+        did = _single(one, book)
+        if did.outcome != "done":
+            stopped_by = did.error
+        yield did
+
+
+def _single(change: Change, book: Book, seen: Look | None = None) -> Did:
+    book.begin([change])
+    did = of_act(change, lambda: _act(change, seen))
+    if did.outcome == "done" and did.freed_bytes is None and change.kind == "remove-image":
+        did = did._replace(freed_bytes=change.frees_bytes)
+    return book.end(did)
+
+
+def _act(change: Change, seen: Look | None) -> Done:
+    from ds01ctl.act import images as act
+
+    identity = change.identity
+    if change.kind == "untag-image":
+        return act.untag(
+            change.engine,
+            change.target,
+            expected_id=identity["image_id"],
+            touched_before=identity.get("touched_before"),
+        )
+    if change.kind == "remove-image":
+        tags = [tag for tag in identity.get("tags", "").split(",") if tag]
+        return act.remove_image(
+            change.engine,
+            change.target,
+            expected_tags=tags,
+            touched_before=identity.get("touched_before"),
+        )
+    if change.kind == "prune-build-cache":
+        return act.prune_build_cache(change.engine, int(identity["keep_bytes"]))
+    before = seen.clock.now if seen else None
+    return act.remove_network(change.engine, change.target, created_before=before)

@@ -1,0 +1,229 @@
+"""Look for `cleanup` at images, build cache, networks and volumes, and at who has left."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ds01ctl.core.cleanup_case import report_only
+from ds01ctl.core.cleanup_model import Change, Notice, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ds01ctl.cleanupstate import ImageKey
+    from ds01ctl.commands.cleanup_looking import Look
+    from ds01ctl.commands.cleanup_settling import Settled
+    from ds01ctl.core.cleanup import World
+    from ds01ctl.core.cleanup_model import Part
+    from ds01ctl.core.departed import Departed
+    from ds01ctl.core.model import Gap
+    from ds01ctl.core.policy import Policy
+    from ds01ctl.core.volumes import VolumeRow
+    from ds01ctl.core.workload import Workload
+    from ds01ctl.observe.engine_images import ImagesReading
+    from ds01ctl.paths import Paths
+
+IMAGE_PARTS: frozenset[Part] = frozenset({"images", "cache", "networks", "volumes"})
+
+
+class Leftovers(NamedTuple):
+    """What was found besides containers."""
+
+    plan: Plan = Plan()
+    reading: ImagesReading | None = None
+    """None: no engine was asked about images."""
+    uses: Mapping[ImageKey, tuple[int, int]] = {}
+    """To be remembered: last use and first seen."""
+    reserve: tuple[Change, ...] = ()
+    """Images that go after the planned ones, while the disk is still too full."""
+    volumes: tuple[VolumeRow, ...] = ()
+    people: tuple[Departed, ...] | None = None
+    """Those who have left; None: nobody looked."""
+    people_mark: Any = None
+    """To be remembered of them."""
+    settled: tuple[Settled, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    def as_planned(self) -> Leftovers:
+        """Do only what was planned, however full the disk is after it."""
+        return self._replace(reserve=())
+
+
+NOTHING = Leftovers()
+
+
+def look(seen: Look, world: World, paths: Paths, *, sizes: bool = False) -> Leftovers:
+    """Look at what was asked for, and decide about it; breakers and --limit come afterwards.
+
+    sizes: of volumes, too, which costs the engine a walk through each.
+    """
+    parts = seen.wish.parts
+    found = _images(seen, paths, sizes=sizes)
+    if "users" in parts:
+        found = _with_people(found, seen, world, paths)
+    plan = found.plan._replace(changes=_modes(found.plan.changes, seen.policy))
+    found = found._replace(plan=plan, reserve=_modes(found.reserve, seen.policy))
+    # it is beyond any number that was asked for
+    return found if seen.wish.limit is None else found.as_planned()
+
+
+def _modes(changes: Iterable[Change], policy: Policy) -> tuple[Change, ...]:
+    return tuple(
+        one if one.skip else one._replace(skip=report_only(policy, one.part)) for one in changes
+    )
+
+
+# --- images -----------------------------------------------------------------------------------
+
+
+def _images(seen: Look, paths: Paths, *, sizes: bool) -> Leftovers:
+    from ds01ctl.commands import gathering
+    from ds01ctl.core import image_uses
+    from ds01ctl.observe import engine_images
+
+    asked = seen.wish.parts & IMAGE_PARTS
+    wanted = engine_images.EVERYTHING if asked else engine_images.USES
+    hosts = gathering.hosts_of_engines(seen.policy, paths)
+    reading = engine_images.read(
+        hosts.hosts,
+        paths=paths,
+        deadline_s=float(seen.policy.value("docker.timeout_s")),
+        now=seen.clock.now,
+        since=_since(seen),
+        wanted=wanted | {"volume-sizes"} if sizes else wanted,
+        named_by_admin=hosts.named_by_admin,
+    )
+    here = image_uses.Here(
+        reading.images, reading.holders, reading.events, reading.networks, reading.volumes,
+        reading.listed,
+    )  # fmt: skip
+    uses = image_uses.fold(seen.memory.uses, here, seen.clock.now)
+    found = Leftovers(reading=reading, uses=uses, gaps=reading.gaps)
+    return _decided(found, seen, asked) if asked else found
+
+
+def _since(seen: Look) -> datetime | None:
+    told = seen.memory.mark("events_at")
+    try:
+        return datetime.fromisoformat(told) if told else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _decided(found: Leftovers, seen: Look, asked: frozenset[Part]) -> Leftovers:
+    from ds01ctl.core import build_cache, images, networks, volumes
+    from ds01ctl.core.image_rules import rules as rules_of
+
+    reading, now, rules = found.reading, seen.clock.now, rules_of(seen.policy)
+    assert reading is not None
+    changes: list[Change] = []
+    notices: list[Notice] = []
+    reserve: tuple[Change, ...] = ()
+    if "images" in asked:
+        complete = reading.complete("images", "containers")
+        world = images.World(reading.images, reading.holders, found.uses, reading.disks, complete,
+                             _of_infrastructure(found, seen))  # fmt: skip
+        decision = images.decide(world, rules, now)
+        changes += decision.changes
+        notices += decision.notices
+        reserve = decision.reserve
+    if "cache" in asked:
+        some, told = build_cache.decide(reading.cache, rules)
+        changes += some
+        notices += told
+    if "networks" in asked:
+        complete = reading.complete("networks", "containers")
+        changes += networks.decide(reading.networks, reading.holders, found.uses, rules, now,
+                                   complete)  # fmt: skip
+    rows: tuple[VolumeRow, ...] = ()
+    if "volumes" in asked:
+        rows = volumes.rows(reading.volumes, reading.holders, found.uses,
+                            reading.complete("volumes", "containers"))  # fmt: skip
+        notices += volumes.notices(rows)
+    plan = Plan(tuple(changes), tuple(notices))
+    return found._replace(plan=plan, reserve=reserve, volumes=rows,
+                          settled=_settled(found, seen))  # fmt: skip
+
+
+def _of_infrastructure(found: Leftovers, seen: Look) -> set[str]:
+    """Name the images that infrastructure is made from, by what made them and by id."""
+    theirs = {
+        one.container.id: one.container.image
+        for one in seen.workloads
+        if one.container and one.verdict in {"infrastructure", "system"}
+    }
+    holders = found.reading.holders if found.reading else ()
+    ids = {one.image_id for one in holders if one.id in theirs and one.image_id}
+    return {*filter(None, theirs.values()), *ids}
+
+
+def _settled(found: Leftovers, seen: Look) -> tuple[Settled, ...]:
+    """Settle what a run that was killed had begun with images and networks."""
+    from ds01ctl.commands.cleanup_settling import of_leftover
+
+    reading = found.reading
+    assert reading is not None
+    return tuple(
+        one
+        for row in seen.memory.begun
+        if not row.kind.endswith("-container") and (one := of_leftover(row, reading))
+    )
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+def _with_people(found: Leftovers, seen: Look, world: World, paths: Paths) -> Leftovers:
+    from ds01ctl.commands import cleanup_users
+    from ds01ctl.core import cleanup_limits as limits
+    from ds01ctl.core import cleanup_protect as protect
+
+    mine = [one for one in seen.workloads if one.container]
+    spared = {
+        one.container.id: "was made with --rm: a stop removes it, and cleanup.auto_remove is report"
+        for one in mine
+        if one.container and one.container.state == "running" and _removes_itself(one, seen.policy)
+    } | {
+        one.container.id: left.why
+        for one in mine
+        if one.container and (left := protect.spared(one, one.container, world, seen.policy))
+    }
+    known = cleanup_users.Known(
+        seen.snapshot,
+        seen.workloads,
+        seen.clock,
+        seen.memory.mark(cleanup_users.MARK),
+        seen.watches,
+        seen.keeps,
+        {w.container.id: limits.limit(w, seen.policy, limits.HOLD) for w in mine if w.container},
+        {w.container.id: _grace(w, seen.policy) for w in mine if w.container},
+        spared,
+        {},
+        world.users,
+    )
+    told = cleanup_users.look(known, seen.policy, paths)
+    plan = told.decision.plan
+    return found._replace(
+        plan=Plan(
+            (*found.plan.changes, *plan.changes),
+            (*found.plan.notices, *told.notices, *plan.notices),
+        ),
+        people=told.decision.people,
+        people_mark=cleanup_users.mark_of(told.decision.memory),
+        gaps=(*found.gaps, *told.gaps),
+    )
+
+
+def _removes_itself(workload: Workload, policy: Policy) -> bool:
+    config = workload.container.config if workload.container else None
+    is_told_only = policy.value("cleanup.auto_remove") != "stop"
+    return is_told_only and config is not None and config.auto_remove
+
+
+def _grace(workload: Any, policy: Policy) -> int:
+    from ds01ctl.core import cleanup_limits as limits
+    from ds01ctl.core.departed_changes import GRACE_S
+
+    value = limits.limit(workload, policy, limits.GRACE).value
+    return GRACE_S if value is None else int(value)

@@ -1,0 +1,10 @@
+"""The kinds of finding that `carbon` tells."""
+
+from __future__ import annotations
+
+BUDGET = "carbon-budget"
+TOO_LONG = "carbon-period-too-long"
+NO_TIMER = "carbon-no-timer"
+NOT_MEASURED = "carbon-not-measured"
+STALE = "carbon-stale"
+KINDS = (BUDGET, TOO_LONG, NO_TIMER, NOT_MEASURED, STALE)

@@ -1,0 +1,36 @@
+"""What the user of a container is to know of a warning and of a stop."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from ds01ctl.core.cleanup_words import Ending, stopped, warning
+from tests.core.cleanup_traces import ENFORCE, gpu_container, policy
+from tests.core.cleanup_worlds import Machine, idle
+
+ONLY_TOLD = "cleanup: {mode: enforce, rules: {stopped: report}}\n"
+
+
+def endings(text: str = ENFORCE, **look: int) -> list[Ending]:
+    machine = Machine(policy(text), gpu_container())
+    machine.run(idle(8, **look))
+    return [one.ending for one in machine.changes if one.ending]
+
+
+def test_a_stop_is_told_as_its_warnings_were() -> None:
+    """With the limit that held, and that it was memory of a GPU which it held."""
+    *warned, last = endings(gpu_memory=1 << 30)
+    assert len(warned) == 2
+    assert all(one.left and "has held memory of a GPU" in warning(one) for one in warned)
+    assert last.left is None
+    assert last.limit == timedelta(minutes=30)
+    assert "has held memory of a GPU without computing" in stopped(last)
+
+
+@pytest.mark.parametrize(("text", "is_removed"), [(ENFORCE, True), (ONLY_TOLD, False)])
+def test_no_removal_is_announced_that_will_not_be(text: str, *, is_removed: bool) -> None:
+    first, *_, last = endings(text)
+    assert ("when it is removed" in warning(first)) is is_removed
+    assert ("when it is removed" in stopped(last)) is is_removed
