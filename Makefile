@@ -16,7 +16,7 @@ run: $(STAMP)
 	@$(BIN)/ds01ctl detect unmanaged || test $$? -eq 3
 	@$(BIN)/python tools/show_example.py
 
-# two workers: what keeps every core busy by itself comes last, on one of them
+# two workers: one has the virtual machine from the start, the other all else (tests/scheduling.py)
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 

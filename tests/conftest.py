@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+
+    from tests.scheduling import ByUnit
 
 pytest_plugins = ["tests.nvml.fixtures", "tests.engine_fixtures", "tests.nss_fixtures"]
 
 # a Python that the machine does not have can't be installed there
 MAY_BE_SKIPPED = "tests/test_versions.py"
-WHOLE_MACHINE = ("test_versions.py", "uml", "host")
-"""What keeps all cores busy by itself, in this order, and after everything else."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers (-n), keep each file on one, and what needs the machine for the last."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    here = Path(__file__).parent
-    parts = [item.path.relative_to(here).parts[0] for item in items]
-    order = {name: rank for rank, name in enumerate(WHOLE_MACHINE, 1)}
-    ranked = sorted(zip(parts, items, strict=True), key=lambda one: order.get(one[0], 0))
-    items[:] = [item for _, item in ranked]
-    for part, item in ranked:
-        group = "whole machine" if part in order else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    """With several workers (-n), begin with what takes longest; else it comes last."""
+    if config.pluginmanager.hasplugin("xdist"):
+        from tests.scheduling import rank
+
+        alone = "PYTEST_XDIST_WORKER" not in os.environ
+        items.sort(key=lambda item: rank(item.nodeid), reverse=alone)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByUnit | None:
+    """Keep together what shares a machine, an engine, or what a file has built up."""
+    from tests.scheduling import ByUnit
+
+    return ByUnit(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -39,9 +39,9 @@ def host_image() -> image.Image:
     return image.ready()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machine(host_image: image.Image, pytestconfig: pytest.Config) -> Iterator[Machine]:
-    """The one machine of the test run; take ``host`` instead."""
+    """The one machine of the test run, until the last test here; take ``host`` instead."""
     with Machine(host_image, saved=booted.ready(host_image)) as started:
         pytestconfig.stash[_MACHINE] = started
         yield started
@@ -63,7 +63,7 @@ def wheel(host_image: image.Image, tmp_path_factory: pytest.TempPathFactory) -> 
     return wheels.build(folder, build_wheels=host_image.build_wheels)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ds01ctl(machine: Machine, wheel: Path) -> str:
     """The program's path in the guest, where pip has installed the wheel."""
     return install_wheel(machine, wheel)

@@ -55,7 +55,7 @@ def mount_disk(machine: Machine, kind: str, options: str, undo: Undo) -> str:
     """Make a file system with quotas on one of the blank disks; return where it is mounted."""
     device = {"xfs": "/dev/vdb", "ext4": "/dev/vdc"}[kind]
     place = f"/srv/{kind}"
-    machine.ok(f"mkdir -p {place}; {_MAKE[kind]} {device}", timeout_s=120)
+    machine.ok(f"mkdir -p {place}; {_MAKE[kind]} {device}")
     machine.ok(f"mount -t {kind} -o {options or _OPTIONS[kind]} {device} {place}")
     undo(lambda: machine.run(f"umount --lazy {place}; rmdir {place}"))
     return place

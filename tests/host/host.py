@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tests.host import hardware
 from tests.host.containers import Container
 from tests.host.image import VENV, WHEELS
+from tests.host.machine import COMMAND_S
 
 if TYPE_CHECKING:
     import subprocess
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tests.host.ssh import Ran
     from tests.nvml.double import NvmlDouble
 
-_INSTALL_S = 180.0
+_INSTALL_S = 300.0
 
 
 def install_wheel(machine: Machine, wheel: Path, *, venv: str = VENV) -> str:
@@ -38,11 +39,11 @@ class Host:
         self.machine = machine
         self._undo = ExitStack()
 
-    def run(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> Ran:
+    def run(self, command: str, *, timeout_s: float = COMMAND_S, stdin: str = "") -> Ran:
         """Run a command line in root's shell and return its status and output."""
         return self.machine.run(command, timeout_s=timeout_s, stdin=stdin)
 
-    def ok(self, command: str, *, timeout_s: float = 60, stdin: str = "") -> str:
+    def ok(self, command: str, *, timeout_s: float = COMMAND_S, stdin: str = "") -> str:
         """Run a command line that must succeed and return what it printed."""
         return self.machine.ok(command, timeout_s=timeout_s, stdin=stdin)
 

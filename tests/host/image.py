@@ -175,7 +175,10 @@ def _bootstrap(root: Path) -> None:
     _write(late, FILES)
     wheels.fetch_dependencies(late / WHEELS.lstrip("/"))
     try:
+        # what it mounts is nobody else's to hold, and goes with it
         _run(
+            "unshare",
+            "--mount",
             "mmdebstrap",
             "--quiet",
             "--variant=minbase",

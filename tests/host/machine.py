@@ -14,8 +14,8 @@ from tests.host.image import Image
 from tests.host.qemu import Emulator, Scratch
 from tests.host.ssh import Connection, Ran
 
-BOOT_S = 300.0
-COMMAND_S = 60.0
+BOOT_S = 600.0
+COMMAND_S = 180.0
 
 
 class Machine:

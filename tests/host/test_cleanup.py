@@ -26,7 +26,11 @@ cleanup:
   mode: enforce
   breaker: {after_boot_m: 0, after_upgrade_m: 0}
 docker: {timeout_s: 30}
-jobs: {detect: {enabled: false}, enforce: {enabled: false}, quota: {enabled: false}}
+jobs:
+  detect: {enabled: false}
+  enforce: {enabled: false}
+  quota: {enabled: false}
+  carbon: {enabled: false}
 """
 CONTAINERS, IMAGES, REPORT = (f"ds01-cleanup-{name}" for name in ("containers", "images", "report"))
 SCREEN = "/var/tmp/screen"
@@ -38,9 +42,9 @@ def site(host: Host, ds01ctl: str) -> Iterator[Site]:
     host.put(POLICY, PLACE)
     host.ok("mkdir -p /var/lib/prometheus/node-exporter")
     host.user("alice")
-    host.ok(f"{ds01ctl} units install", timeout_s=120)
+    host.ok(f"{ds01ctl} units install")
     yield Site(host, ds01ctl)
-    host.run(f"{ds01ctl} units uninstall --purge --force", timeout_s=120)
+    host.run(f"{ds01ctl} units uninstall --purge --force")
     host.run(f"rm -rf /etc/ds01 /var/lib/ds01 /var/log/ds01 /run/ds01 {SCREEN}")
 
 
@@ -54,7 +58,7 @@ class Site:
         """Run a command of cleanup with --json, and give its data."""
         # services have it from systemd, root's shell has not
         env = f"FAKE_NVML_SCENARIO={hardware.SCENARIO}"
-        told = self.host.ok(f"{env} {self.program} cleanup {arguments} --json", timeout_s=120)
+        told = self.host.ok(f"{env} {self.program} cleanup {arguments} --json")
         return dict(json.loads(told)["data"])
 
     def options(self, name: str) -> str:
@@ -64,7 +68,7 @@ class Site:
 
     def run_job(self, unit: str) -> None:
         """Have systemd run a job, as hardened, to its good end."""
-        self.host.ok(f"systemctl start {unit}.service", timeout_s=120)
+        self.host.ok(f"systemctl start {unit}.service")
         result = self.host.ok(f"systemctl show -p Result,ExecMainStatus {unit}.service")
         assert "Result=success\nExecMainStatus=0" in result
 
@@ -86,7 +90,7 @@ class Site:
         """Have a container back; an engine too slow to say so has started it all the same."""
         env = f"FAKE_NVML_SCENARIO={hardware.SCENARIO}"
         undo = f"{env} {self.program} cleanup undo {container.id}"
-        ran = self.host.run(undo, timeout_s=120)
+        ran = self.host.run(undo)
         assert ran.status == 0 or "no answer in time" in ran.out, ran.out + ran.err
         wait_for("the start", lambda: self.state(container) == "running", at_most_s=60)
 

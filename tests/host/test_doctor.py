@@ -13,7 +13,7 @@ SERVICE = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/{}\n"
 
 def checks(host: Host, ds01ctl: str, *options: str) -> dict[str, dict[str, Any]]:
     """Run it and give the rows by ``area: check``."""
-    ran = host.run(f"{ds01ctl} doctor --json {' '.join(options)}", timeout_s=120)
+    ran = host.run(f"{ds01ctl} doctor --json {' '.join(options)}")
     assert ran.status in {0, 3}, ran.out + ran.err
     rows = json.loads(ran.out)["data"]["checks"]
     return {f"{row['area']}: {row['check']}": row for row in rows}
@@ -60,7 +60,7 @@ def test_fixes_for_docker_cost_no_container_its_device(host: Host, ds01ctl: str)
         rows = checks(host, ds01ctl, "--only", "docker")
         assert rows["docker: live-restore"]["state"] == "ok"
         assert "restart docker (live-restore is on" in rows["docker: container logs"]["fix"]
-        host.ok("systemctl restart docker", timeout_s=180)
+        host.ok("systemctl restart docker")
         assert container.has_access()
     finally:
         # a key that is no longer there would leave things as they are

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 # what a test run does, in a process of its own that can be killed
 RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.host.image import Image
 from tests.host.machine import Machine
+# a shell's background job is born deaf to it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Machine(Image(Path(sys.argv[1])), saved=Path(sys.argv[2])) as machine:
     print(machine.folder, *machine.pids(), flush=True)
     time.sleep(600)

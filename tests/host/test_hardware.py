@@ -25,6 +25,6 @@ def test_quotas_hold(host: Host, kind: str) -> None:
     """A user's hard limit is enforced by the kernel."""
     place = host.disk(kind)
     host.user("alice")
-    host.ok(f"chmod 1777 {place}; setquota -u alice 0 1024 0 0 {place}", timeout_s=60)
+    host.ok(f"chmod 1777 {place}; setquota -u alice 0 1024 0 0 {place}")
     write = f"su alice -c 'dd if=/dev/zero of={place}/file bs=64k count=64 conv=fsync'"
     assert "Disk quota exceeded" in host.run(write).err

@@ -53,7 +53,7 @@ def test_upgrade_keeps_what_is_remembered(
     host.put(POLICY, PLACE)
     try:
         container = host.hook_granted_container("--name=raw")
-        host.ok(f"{older} units install", timeout_s=120)
+        host.ok(f"{older} units install")
         assert host.ok(f"{older} --version").strip() == "ds01ctl 0.0.1"
         assert "ds01-tidy.timer" in host.ok("systemctl list-timers --no-pager")
         # from then on the findings are known, and keep the time at which they were first seen
@@ -64,7 +64,7 @@ def test_upgrade_keeps_what_is_remembered(
         told = events(host)
         found = json.loads(host.ok(f"{older} detect unmanaged --json"))["findings"]
         new = install_wheel(machine, wheel)
-        host.ok(f"{new} units install", timeout_s=180)
+        host.ok(f"{new} units install")
         timers = host.ok("systemctl list-timers --all --no-pager")
         assert "ds01-tidy" not in timers
         assert "ds01-state.timer" in timers
@@ -77,5 +77,5 @@ def test_upgrade_keeps_what_is_remembered(
         assert [one["first_seen"] for one in again] == [one["first_seen"] for one in found]
         assert events(host)[: len(told)] == told
     finally:
-        host.run(f"{older} units uninstall --purge --force", timeout_s=120)
+        host.run(f"{older} units uninstall --purge --force")
         host.run("rm -rf /etc/ds01 /var/lib/ds01 /var/log/ds01 /run/ds01 /var/cache/ds01")

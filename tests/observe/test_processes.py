@@ -16,6 +16,7 @@ from ds01ctl.observe import own_place, processes
 from ds01ctl.observe.clock import boot_time, parse_time
 from ds01ctl.observe.procfs import cgroup_path
 from ds01ctl.paths import Paths
+from tests.folders import let_others_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -271,9 +272,7 @@ print(sorted(reading.unreadable), sorted(reading.gone), [gap.kind for gap in rea
 @pytest.mark.parametrize("hidepid", ["1", "2"])
 def test_hidden_is_not_gone(tmp_path: Path, sleeper: subprocess.Popen[bytes], hidepid: str) -> None:
     """With hidepid=2 another's process looks like one that ended."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(0o755)
+    let_others_in(tmp_path)
     (tmp_path / "proc").mkdir()
     mounted = ["mount", "-t", "proc", "-o", f"hidepid={hidepid}", "proc", f"{tmp_path}/proc"]
     subprocess.run(mounted, check=True)

@@ -1,4 +1,4 @@
-"""Each file in ``inside`` passes in a guest of its own; as many guests run at once as cores."""
+"""Each file in ``inside`` passes in a guest of its own; alone, as many run at once as cores."""
 
 from __future__ import annotations
 
@@ -36,14 +36,16 @@ _MOST_GUESTS = 4
 def ended(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Path, Future[guest.Ended]]]:
-    """What becomes of each file that was asked for; all are begun at once."""
+    """What becomes of each file that was asked for; at once, unless other tests run beside."""
     files = [item.callspec.params["file"] for item in request.session.items
              if isinstance(item, pytest.Function) and item.path == Path(__file__)
              and hasattr(item, "callspec")]  # fmt: skip
     # the guest may not write: it would compile the program at each run
     for folder in ("ds01ctl", "tests", "tools"):
         compileall.compile_dir(guest.REPOSITORY / folder, quiet=1)
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_GUESTS)) as pool:
+    beside = "PYTEST_XDIST_WORKER" in os.environ
+    at_once = 1 if beside else min(os.cpu_count() or 1, _MOST_GUESTS)
+    with ThreadPoolExecutor(at_once) as pool:
         yield {file: pool.submit(_run, file, tmp_path_factory.mktemp(file.stem)) for file in files}
         # with -x the rest need not be waited for
         pool.shutdown(cancel_futures=True)
