@@ -92,6 +92,11 @@ class CleanupState:
         """Give the rows from a time on, oldest first."""
         return self._logged(f"{_LOG} WHERE at >= ? ORDER BY seq", (at,))
 
+    def log_of(self, target: str, kind: str, *, most: int) -> list[Logged]:
+        """Give the newest rows of one kind about one thing, oldest first."""
+        where = f"{_LOG} WHERE target = ? AND kind = ? ORDER BY seq DESC LIMIT {most:d}"
+        return self._logged(where, (target, kind))[::-1]
+
     def drop_log(self, before: str, *, keep: int) -> None:
         """Forget what was done before a time; never the newest so many, whatever the clock says."""
         self._store.run_many(

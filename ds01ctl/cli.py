@@ -1,4 +1,4 @@
-"""The command line: registers the subcommands, renders a result once, maps it to an exit code."""
+"""The program: runs a command, renders its result once, maps it to an exit code."""
 
 from __future__ import annotations
 
@@ -6,106 +6,19 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from copy import copy
 from datetime import datetime, timezone
-from importlib import import_module
 from typing import Any, NoReturn, cast
 
 # imports make no garbage, but set the collector off every 700 objects: 8 ms of every run
 gc.set_threshold(50_000)
 
-import typer  # noqa: E402 -- after the collector was told
-from typer.core import TyperGroup  # noqa: E402
-
-from ds01ctl import __version__  # noqa: E402
+from ds01ctl.commands import direct  # noqa: E402 -- after the collector was told
 from ds01ctl.commands.shown import Shown  # noqa: E402
 from ds01ctl.errors import Ds01Error, ExitCode, UsageError  # noqa: E402
 from ds01ctl.report.text import clean  # noqa: E402
 
-# the public name of click's base class of usage errors, in every typer we allow
-_UsageError: Any = typer.BadParameter.__mro__[1]
-
-COMMANDS = (
-    "detect", "enforce", "quota", "cleanup", "carbon", "explain", "config", "snapshot", "events",
-    "doctor", "units", "state",
-)  # fmt: skip
-"""The subcommands, each a module of ds01ctl.commands with an `app` or a `run`."""
-_EPILOG = """\b
-Examples:
-  ds01ctl detect unmanaged                    what the platform did not start
-  ds01ctl detect workloads --by gpu           who is on which GPU
-  ds01ctl detect unmanaged --replay example   the same on an example host
-  ds01ctl enforce plan                        which limits are not as the policy says
-  ds01ctl quota report                        who uses how much disk, of which limit
-  ds01ctl cleanup plan                        what is idle or left over, and what becomes of it
-  ds01ctl carbon report                       whose work takes how much energy, and emits what
-  ds01ctl explain alice                       everything about one user
-  ds01ctl events --since 2h                   what happened
-  ds01ctl config check                        whether the policy is right
-"""
 _INTERRUPTED = 130
 """128 and the number of SIGINT, as a shell has it."""
-
-
-class _InOrder(TyperGroup):
-    """List the subcommands in the order of COMMANDS; typer puts groups after commands."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 -- the signature is typer's
-        """Name them in that order."""
-        return sorted(self.commands, key=COMMANDS.index)
-
-
-def build(arguments: list[str]) -> typer.Typer:
-    """Build the command line; where the first word names a subcommand, only that one.
-
-    A job that runs every 30 seconds need not load and lay out the options of all the others.
-    """
-    app = typer.Typer(
-        name="ds01ctl",
-        cls=_InOrder,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        help="See, limit and account for the GPUs, disks and energy of a shared GPU server.",
-        epilog=_EPILOG,
-        callback=_options,
-    )
-    for name in arguments[:1] if set(arguments[:1]) & set(COMMANDS) else COMMANDS:
-        module = import_module(f"ds01ctl.commands.{name}")
-        if hasattr(module, "app"):
-            app.add_typer(_narrowed(module.app, arguments[1:2]), name=name)
-        else:
-            app.command(name)(module.run)
-    return app
-
-
-def _narrowed(group: typer.Typer, words: list[str]) -> typer.Typer:
-    """Keep only the command that the next word names; all of them where it names none."""
-    named = [
-        one
-        for one in group.registered_commands
-        if getattr(one.callback, "__name__", "").replace("_", "-") in words
-    ]
-    if not named:
-        return group
-    narrow = copy(group)
-    narrow.registered_commands = named
-    return narrow
-
-
-def _version(value: bool) -> None:
-    if value:
-        typer.echo(f"ds01ctl {__version__}")
-        raise typer.Exit
-
-
-def _options(
-    _version: bool = typer.Option(
-        False, "--version", help="Print the version and exit.", callback=_version, is_eager=True
-    ),
-) -> None:
-    pass
 
 
 def main() -> NoReturn:
@@ -137,7 +50,7 @@ def _open_standard_files() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 -- for good
     for output in (sys.stdout, sys.stderr):
         # in a locale that lacks a sign, an escape in its place is better than no report
-        cast(Any, output).reconfigure(errors="backslashreplace")
+        cast("Any", output).reconfigure(errors="backslashreplace")
 
 
 def run(arguments: list[str]) -> int:
@@ -183,26 +96,31 @@ def _complain(line: str) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    as_json = "--json" in arguments
     try:
         _refuse_empty(arguments)
-        app = build(arguments)
-        shown = app(arguments, prog_name="ds01ctl", standalone_mode=False)
-        return _show(shown) if isinstance(shown, Shown) else int(shown or 0)
+        run = direct.find(arguments)
+        if run is None:
+            return _parsed(arguments)
+        return _status(run())
     except Ds01Error as error:
-        return _fail(arguments, error, as_json=as_json)
-    except _UsageError as error:
-        if type(error).show is not _UsageError.show:
-            # no arguments: the error is the help text
-            _complain(error.format_message())
-            return int(ExitCode.USAGE)
+        return _fail(arguments, error, as_json="--json" in arguments)
+
+
+def _parsed(arguments: list[str]) -> int:
+    """Let typer read the arguments, and run what they name."""
+    from ds01ctl import commandline
+
+    try:
         words = " ".join(["ds01ctl", *_command_words(arguments)])
-        command = error.ctx.command_path if error.ctx else words
-        usage = UsageError(error.format_message(), f"{command} --help")
-        return _fail(arguments, usage, as_json=as_json)
-    except typer.Abort:
-        _complain("Aborted; nothing was changed.")
-        return int(ExitCode.FAILED)
+        return _status(commandline.invoke(arguments, words))
+    except commandline.NotRunError as told:
+        _complain(str(told))
+        return int(told.exit_code)
+
+
+def _status(answer: Any) -> int:
+    """Show what a command gave: a result, or an exit code of its own."""
+    return _show(answer) if isinstance(answer, Shown) else int(answer or 0)
 
 
 def _refuse_empty(arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ds01ctl.core.energy_books import Factor, GpuHour, Hour, Totals
+from ds01ctl.core.energy_books import Factor, GpuHour, Hour, Totals, Used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ ENERGY_TABLES: tuple[str, ...] = (
     " modelled_uj INTEGER NOT NULL, waste_uj INTEGER NOT NULL, carbon_ug INTEGER NOT NULL,"
     " embodied_ug INTEGER NOT NULL, PRIMARY KEY (hour, party)) WITHOUT ROWID",
     "CREATE TABLE energy_gpu_hours (hour INTEGER, gpu INTEGER, party INTEGER,"
-    " uj INTEGER NOT NULL, waste_uj INTEGER NOT NULL,"
+    " uj INTEGER NOT NULL, waste_uj INTEGER NOT NULL, modelled_uj INTEGER NOT NULL,"
     " PRIMARY KEY (hour, gpu, party)) WITHOUT ROWID",
     "CREATE TABLE energy_factors (hour INTEGER PRIMARY KEY, zone TEXT NOT NULL,"
     " g_per_kwh REAL NOT NULL, source TEXT NOT NULL, year_or_at TEXT NOT NULL,"
@@ -52,16 +52,22 @@ WHERE hour >= CAST(? AS INTEGER) AND hour < CAST(? AS INTEGER)
 ORDER BY hour, name.party
 """
 _SUMS = """
-SELECT name.party, count(*), sum(cpu_uj), sum(dram_uj), sum(gpu_uj), sum(other_uj),
+SELECT name.party, count(*),
+    CAST(round(sum((cpu_uj + dram_uj + gpu_uj + other_uj) * coalesce(pue, 1.0))) AS INTEGER),
+    sum(cpu_uj), sum(dram_uj), sum(gpu_uj), sum(other_uj),
     sum(modelled_uj), sum(waste_uj), sum(carbon_ug), sum(embodied_ug)
-FROM energy_hours JOIN energy_parties AS name ON name.id = energy_hours.party
-WHERE hour >= CAST(? AS INTEGER) AND hour < CAST(? AS INTEGER)
-GROUP BY energy_hours.party
+FROM energy_hours AS used JOIN energy_parties AS name ON name.id = used.party
+LEFT JOIN energy_factors AS factor ON factor.hour = used.hour
+WHERE used.hour >= CAST(? AS INTEGER) AND used.hour < CAST(? AS INTEGER)
+GROUP BY used.party
 """
 _GPU_SUMS = """
-SELECT gpu.uuid, name.party, count(*), sum(uj), sum(waste_uj),
-    CAST(round(sum(uj * (coalesce(g_per_kwh, 0.0) * coalesce(pue, 0.0) / 3.6e6))) AS INTEGER)
+SELECT gpu.uuid, name.party, count(*), CAST(round(sum(uj * coalesce(pue, 1.0))) AS INTEGER),
+    sum(uj), sum(used.modelled_uj), sum(used.waste_uj),
+    CAST(round(sum(coalesce(1.0 * uj * carbon_ug / (cpu_uj + dram_uj + gpu_uj + other_uj), 0)))
+        AS INTEGER)
 FROM energy_gpu_hours AS used
+LEFT JOIN energy_hours AS whole ON whole.hour = used.hour AND whole.party = used.party
 JOIN energy_parties AS name ON name.id = used.party
 JOIN energy_gpus AS gpu ON gpu.id = used.gpu
 LEFT JOIN energy_factors AS factor ON factor.hour = used.hour
@@ -79,10 +85,10 @@ ON CONFLICT (hour, party) DO UPDATE SET cpu_uj = cpu_uj + excluded.cpu_uj,
 """
 _ADD_GPU_HOUR = """
 INSERT INTO energy_gpu_hours
-SELECT ?, energy_gpus.id, energy_parties.id, ?, ? FROM energy_gpus, energy_parties
+SELECT ?, energy_gpus.id, energy_parties.id, ?, ?, ? FROM energy_gpus, energy_parties
 WHERE uuid = ? AND party = ?
 ON CONFLICT (hour, gpu, party) DO UPDATE SET uj = uj + excluded.uj,
-    waste_uj = waste_uj + excluded.waste_uj
+    waste_uj = waste_uj + excluded.waste_uj, modelled_uj = modelled_uj + excluded.modelled_uj
 """
 _SET_CARBON = """
 UPDATE energy_hours SET carbon_ug = ?
@@ -170,22 +176,36 @@ class EnergyState:
         rows = self._store.rows(_HOURS, (str(first), str(end)))
         return [(hour, party, Hour(*values)) for hour, party, *values in rows]
 
-    def energy_sums(self, first: int, end: int) -> list[tuple[str, int, Hour]]:
-        """Give (party, hours in which it used anything, all that it used)."""
+    def energy_sums(self, first: int, end: int) -> list[tuple[str, Used]]:
+        """Give (party, all that it used)."""
         rows = self._store.rows(_SUMS, (str(first), str(end)))
-        return [(party, hours, Hour(*values)) for party, hours, *values in rows]
-
-    def energy_gpu_sums(self, first: int, end: int) -> list[tuple[str, str, int, Hour]]:
-        """Give (GPU, party, hours, all that it used of it); carbon by the factors of each hour."""
-        rows = self._store.rows(_GPU_SUMS, (str(first), str(end)))
         return [
-            (uuid, party, hours, Hour(gpu_uj=uj, waste_uj=waste, carbon_ug=ug))
-            for uuid, party, hours, uj, waste, ug in rows
+            (party, Used(hours, Hour(*values), with_pue))
+            for party, hours, with_pue, *values in rows
         ]
 
-    def first_energy_hour(self) -> int | None:
-        """Say which hour is the oldest that is known; None: none is."""
-        return self._store.rows("SELECT min(hour) FROM energy_hours")[0][0]  # type: ignore[no-any-return]  # an integer or None
+    def energy_gpu_sums(self, first: int, end: int) -> list[tuple[str, str, Used]]:
+        """Give (GPU, party, all that it used of it); carbon is its part of the party's hour."""
+        rows = self._store.rows(_GPU_SUMS, (str(first), str(end)))
+        return [
+            (uuid, party, Used(hours, Hour(0, 0, uj, 0, modelled, waste, ug), with_pue))
+            for uuid, party, hours, with_pue, uj, modelled, waste, ug in rows
+        ]
+
+    def energy_span(self) -> tuple[int, int] | None:
+        """Give the oldest hour that is known, and the first after the newest; None: none is."""
+        ((first, last),) = self._store.rows(
+            "SELECT (SELECT min(hour) FROM energy_hours), (SELECT max(hour) FROM energy_hours)"
+        )
+        return None if first is None else (first, last + 1)
+
+    def energy_of_hour(self, hour: int) -> int:
+        """Add up the microjoules of everybody in an hour."""
+        query = (
+            "SELECT coalesce(sum(cpu_uj + dram_uj + gpu_uj + other_uj), 0)"
+            " FROM energy_hours WHERE hour = CAST(? AS INTEGER)"
+        )
+        return int(self._store.rows(query, (str(hour),))[0][0])
 
     def set_carbon(self, rows: Mapping[tuple[int, str], int]) -> None:
         """Set the micrograms of hours and parties that are known."""
@@ -202,16 +222,23 @@ class EnergyState:
         return {hour: Factor(*values) for hour, *values in rows}
 
     def put_energy_factors(self, factors: Mapping[int, Factor]) -> None:
-        """Put the factors of hours; of two in one hour the newer holds."""
+        """Put the factors of hours in the place of those that were."""
         rows = [(hour, *factor) for hour, factor in factors.items()]
         self._store.run_many(
             "INSERT OR REPLACE INTO energy_factors VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows
         )
 
-    def forget_energy(self, before: int) -> None:
-        """Forget the hours before one; totals stay."""
+    def forget_energy(self, before: int, keep: int) -> None:
+        """Forget the hours before one, but never the newest ``keep`` that there are."""
+        oldest = self._store.rows(
+            "SELECT hour FROM energy_factors ORDER BY hour DESC LIMIT 1 OFFSET CAST(? AS INTEGER)",
+            (str(max(keep, 1) - 1),),
+        )
+        if not oldest:
+            return
+        first = min(before, oldest[0][0])
         for table in ("energy_hours", "energy_gpu_hours", "energy_factors"):
-            self._store.run_many(f"DELETE FROM {table} WHERE hour < ?", [(before,)])  # noqa: S608 -- our own three names
+            self._store.run_many(f"DELETE FROM {table} WHERE hour < ?", [(first,)])  # noqa: S608 -- our own three names
 
     # --- months, for budgets ---
 

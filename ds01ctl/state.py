@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ds01ctl.cleanupstate import CleanupState
-from ds01ctl.core.detect import Seen
 from ds01ctl.core.model import Gap
 from ds01ctl.core.unit_state import Run
 from ds01ctl.energystate import ENERGY_TABLES, EnergyState
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from ds01ctl.core.detect import Seen
     from ds01ctl.core.keeping import Stale
     from ds01ctl.paths import Paths
 
@@ -139,6 +139,8 @@ class State(CleanupState, EnergyState, QuotaState):
 
     def known_findings(self) -> dict[Key, Seen]:
         """Give what is remembered of each finding, by its key."""
+        from ds01ctl.core.detect import Seen
+
         rows = self._store.rows("SELECT key, first_seen, scans, confirmed FROM findings")
         with told(self._path):
             return {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from ds01ctl.cli import build
+from ds01ctl.commandline import build
 from ds01ctl.errors import UsageError
 
 ROOT = Path(__file__).parent.parent

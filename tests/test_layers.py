@@ -40,7 +40,8 @@ ALLOWED = {
     "loglines": set(),
     "eventlog": {"core", "errors", "loglines"},
     "commands": EVERYTHING,
-    "cli": {"commands", "report", "errors", "ds01ctl"},
+    "commandline": {"commands", "errors", "ds01ctl"},
+    "cli": {"commandline", "commands", "report", "errors", "ds01ctl"},
     "__main__": {"cli"},
     "__init__": set(),
 }

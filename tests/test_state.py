@@ -19,7 +19,7 @@ import pytest
 
 from ds01ctl.cleanupstate import Logged
 from ds01ctl.core.detect import Seen
-from ds01ctl.core.energy_books import Factor, GpuHour, Hour, Totals
+from ds01ctl.core.energy_books import Factor, GpuHour, Hour, Totals, Used
 from ds01ctl.energystate import ENERGY_TABLES
 from ds01ctl.errors import Ds01Error
 from ds01ctl.paths import Paths
@@ -538,21 +538,52 @@ def test_energy_is_added_up_and_kept_by_the_hour(paths):
         for _ in range(2):
             with state.transaction():
                 state.add_energy_hours({(5, "a"): Hour(1, 2, 3, 4, 5, 6, 7, 8), (6, "b"): Hour(1)})
-                state.add_energy_gpu_hours({(5, "G", "a"): GpuHour(10, 4)})
+                state.add_energy_gpu_hours({(5, "G", "a"): GpuHour(10, 4, 3)})
                 state.put_energy_factors({5: Factor("DE", 500.0, "x", "2025", 2.0, "usage")})
         twice = Hour(2, 4, 6, 8, 10, 12, 14, 16)
         assert state.energy_hours(5, 7) == [(5, "a", twice), (6, "b", Hour(2))]
         assert state.energy_hours(6, 6) == []
-        assert sorted(state.energy_sums(0, 10)) == [("a", 1, twice), ("b", 1, Hour(2))]
+        assert sorted(state.energy_sums(0, 10)) == [
+            ("a", Used(1, twice, 40)),
+            # without a factor, as if nothing came on top
+            ("b", Used(1, Hour(2), 2)),
+        ]
         assert twice.uj == 20
-        ((uuid, party, hours, hour),) = state.energy_gpu_sums(0, 10)
-        assert (uuid, party, hours, hour.gpu_uj, hour.waste_uj) == ("G", "a", 1, 20, 8)
-        assert state.first_energy_hour() == 5
+        # all 20 uJ of its hour, and so all of its carbon
+        of_gpu = Used(1, Hour(gpu_uj=20, waste_uj=8, modelled_uj=6, carbon_ug=14), 40)
+        assert state.energy_gpu_sums(0, 10) == [("G", "a", of_gpu)]
+        assert state.energy_span() == (5, 7)
+        assert [state.energy_of_hour(hour) for hour in (5, 6, 7)] == [20, 2, 0]
         with state.transaction():
             state.set_carbon({(5, "a"): 99, (5, "nobody"): 1})
-            state.forget_energy(6)
-        assert state.energy_hours(0, 10) == [(6, "b", Hour(2))]
-        assert state.energy_factors(0, 10) == {}
+        assert state.energy_hours(5, 6)[0][2].carbon_ug == 99
+
+
+@pytest.mark.parametrize(
+    ("before", "keep", "kept"),
+    [
+        (3, 1, [3, 4, 100]),
+        (99, 3, [3, 4, 100]),
+        (99, 1, [100]),
+        # a clock that is years ahead
+        (10**6, 4, [2, 3, 4, 100]),
+        (10**6, 99, [1, 2, 3, 4, 100]),
+        (0, 1, [1, 2, 3, 4, 100]),
+    ],
+)
+def test_so_many_hours_stay_however_old_they_seem(paths, before, keep, kept):
+    with State.open_for_recording(paths) as state:
+        with state.transaction():
+            for hour in (1, 2, 3, 4, 100):
+                state.add_energy_hours({(hour, "a"): Hour(1)})
+                state.add_energy_gpu_hours({(hour, "G", "a"): GpuHour(1)})
+                state.put_energy_factors({hour: Factor("DE", 500.0, "x", "2025", 2.0, "usage")})
+        with state.transaction():
+            state.forget_energy(before, keep)
+        assert [hour for hour, _, _ in state.energy_hours(0, 999)] == kept
+        assert list(state.energy_factors(0, 999)) == kept
+        ((_, _, used),) = state.energy_gpu_sums(0, 999)
+        assert used.hours == len(kept)
 
 
 def test_energy_totals_marks_and_months(paths):

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer.main
 
-from ds01ctl.cli import build
+from ds01ctl.commandline import build
 
 _HEAD = """# Commands
 

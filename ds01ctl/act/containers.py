@@ -9,7 +9,16 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.act.container_facts import difference, look, told_as
-from ds01ctl.act.engine import Done, GoneError, RefusedError, is_full_id, opened, time_of
+from ds01ctl.act.container_facts import made_sure as _made_sure
+from ds01ctl.act.engine import (
+    ANSWER_S,
+    Done,
+    GoneError,
+    RefusedError,
+    is_full_id,
+    opened,
+    time_of,
+)
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
@@ -46,25 +55,31 @@ def stop(
     started_at: When,
     grace_s: int,
     recheck: Recheck | None = None,
+    answer_s: float = ANSWER_S,
 ) -> Done:
     """Stop the run of a container that began then: SIGTERM, and SIGKILL after the grace.
 
-    ``already`` says that it does not run, by another's doing. Raises Ds01Error where it is not
-    known what became of it.
+    ``already`` says that it does not run, by another's doing. answer_s: how long to wait for the
+    engine's answer once the grace is over. Raises UnknownError where it may still be stopped, and
+    Ds01Error where it was not.
     """
     _check(container_id)
     meant = time_of(started_at)
     with opened(engine) as client:
         if held := _held_from_stopping(client, container_id, meant, recheck):
             return held
-        try:
+
+        def ask() -> None:
             # the SDK itself waits as much longer as the grace is
-            client.ask("stop", container_id, timeout=max(int(grace_s), 0))
+            grace = max(int(grace_s), 0)
+            client.act("stop", container_id, timeout=grace, answer_s=answer_s)
+
+        try:
+            return _made_sure(ask, lambda: _stopped(client, container_id, meant))
         except GoneError:
             return Done("already", "it is gone")
         except RefusedError as error:
             return Done("refused", error.message)
-        return _stopped(client, container_id, meant)
 
 
 def _held_from_stopping(
@@ -116,25 +131,33 @@ def remove(
     state: str,
     finished_at: When,
     recheck: Recheck | None = None,
+    answer_s: float = ANSWER_S,
 ) -> Done:
     """Remove a container that is in this state since then; its volumes stay.
 
-    Raises Ds01Error where it is not known what became of it.
+    Raises UnknownError where it may still be removed, and Ds01Error where it was not.
     """
     _check(container_id)
     meant = time_of(finished_at)
     with opened(engine) as client:
         if held := _held_from_removing(client, container_id, state, meant, recheck):
             return held
+        how = {"v": False, "link": False, "force": False, "answer_s": answer_s}
         try:
-            client.ask("remove_container", container_id, v=False, link=False, force=False)
+            return _made_sure(
+                lambda: client.act("remove_container", container_id, **how),
+                lambda: _removed(client, container_id),
+            )
         except GoneError:
             return Done("already", "it is gone")
         except RefusedError as error:
             return Done("refused", error.message)
-        if seen := look(client, container_id):
-            what = f"container {container_id[:12]} is still there, {seen.state}"
-            raise Ds01Error(f"{client.address}: {what}", _LOOK)
+
+
+def _removed(client: Client, container_id: str) -> Done:
+    if seen := look(client, container_id):
+        what = f"container {container_id[:12]} is still there, {seen.state}"
+        raise Ds01Error(f"{client.address}: {what}", _LOOK)
     return Done("done")
 
 
@@ -163,11 +186,16 @@ def _not_that_end(seen: ContainerFacts | None, state: str, meant: datetime | Non
 
 
 def start(
-    engine: str, container_id: str, *, finished_at: When, recheck: Recheck | None = None
+    engine: str,
+    container_id: str,
+    *,
+    finished_at: When,
+    recheck: Recheck | None = None,
+    answer_s: float = ANSWER_S,
 ) -> Done:
     """Start a container again that ended then, and has not run since.
 
-    Raises Ds01Error where it can't be started, or where that is not known.
+    Raises UnknownError where it may still be started, and Ds01Error where it can't be.
     """
     _check(container_id)
     meant = time_of(finished_at)
@@ -178,10 +206,12 @@ def start(
         if recheck and (why := recheck()):
             return Done("refused", why)
         try:
-            client.ask("start", container_id)
+            return _made_sure(
+                lambda: client.act("start", container_id, answer_s=answer_s),
+                lambda: _started(client, container_id, before),
+            )
         except (GoneError, RefusedError) as error:
             return Done("refused", error.message)
-        return _started(client, container_id, before)
 
 
 def _not_to_start(seen: ContainerFacts | None, meant: datetime | None) -> Done | None:

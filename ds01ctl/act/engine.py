@@ -7,7 +7,6 @@ claimed.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -17,6 +16,10 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from ds01ctl.act.engine_answers import UNKNOWN, called, printable
+from ds01ctl.act.engine_answers import GoneError as GoneError
+from ds01ctl.act.engine_answers import RefusedError as RefusedError
+from ds01ctl.act.engine_answers import no_answer as _no_answer
 from ds01ctl.core import timestamp
 from ds01ctl.errors import Ds01Error
 
@@ -31,19 +34,15 @@ if TYPE_CHECKING:
 Outcome = Literal["done", "already", "refused"]
 
 TIMEOUT_S = 15.0
-"""For the next byte of an answer, beyond what an act itself may take."""
+"""For the next byte of an answer to a question."""
+ANSWER_S = 60.0
+"""For the answer to an act: on a loaded host a start with a GPU, or a removal, takes its time. A
+stop has its grace besides."""
 _LONGEST = 1 << 20
 _NEVER = 1
 """The year of Go's zero time, which engines write for "never"."""
 _ADDRESS = r"(?a)unix:///[\w./@:+~-]+|tcp://[\w.:\[\]-]+:\d+/?"
 _FULL_ID = r"[0-9a-f]{64}"
-_UNKNOWN = "whether it was done is not known; the next run looks again"
-_HINTS = {
-    errno.ENOENT: "is the engine running?",
-    errno.ECONNREFUSED: "is the engine running?",
-    errno.EACCES: "run as root, or as a member of the group that owns the socket",
-    errno.EPERM: "run as root, or as a member of the group that owns the socket",
-}
 _ENVIRONMENT = threading.Lock()
 
 
@@ -58,14 +57,6 @@ class Done(NamedTuple):
     """stop: when the run ended, as the engine tells; what ``start`` wants to undo it."""
     freed_bytes: int | None = None
     """prune_build_cache: as the engine tells."""
-
-
-class GoneError(Ds01Error):
-    """The engine has no such thing."""
-
-
-class RefusedError(Ds01Error):
-    """The engine says no: the thing is in use, or is being removed already."""
 
 
 class Client:
@@ -83,7 +74,19 @@ class Client:
     def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of docker.APIClient. Raises GoneError, RefusedError, Ds01Error."""
         call = getattr(self._api, method)
-        return _call(self.address, lambda: call(*arguments, **options))
+        return called(self.address, lambda: call(*arguments, **options))
+
+    def act(self, method: str, *arguments: Any, answer_s: float, **options: Any) -> Any:
+        """Call a method that changes something, and wait so long for the answer.
+
+        Raises UnansweredError where none came in time, and what ``ask`` raises.
+        """
+        before = self._api.timeout
+        self._api.timeout = answer_s
+        try:
+            return self.ask(method, *arguments, **options)
+        finally:
+            self._api.timeout = before
 
     def inspect(self, what: str, name: str) -> dict[str, Any] | None:
         """Inspect a container, image, network or volume; None: it is gone. Raises Ds01Error."""
@@ -162,7 +165,7 @@ def _told_version(address: str, timeout_s: float) -> Any:
         connection.request("GET", "/version")
         return json.loads(connection.getresponse().read(_LONGEST))
     except TimeoutError:
-        raise Ds01Error(f"{address}: no answer in time", _UNKNOWN) from None
+        raise Ds01Error(f"{address}: no answer in time", UNKNOWN) from None
     except OSError as error:
         raise _no_answer(address, error) from None
     except (http.client.HTTPException, ValueError):
@@ -190,7 +193,7 @@ def _client(address: str, version: str, timeout_s: float) -> Client:
     import docker
 
     with _without_files_of_the_caller():
-        api = _call(address, lambda: docker.APIClient(address, version, timeout_s))
+        api = called(address, lambda: docker.APIClient(address, version, timeout_s))
     # neither proxies from the environment nor passwords from ~/.netrc
     api.trust_env = False
     return Client(address, api)
@@ -210,68 +213,6 @@ def _without_files_of_the_caller() -> Iterator[None]:
                 os.environ.pop(name)
                 if value is not None:
                     os.environ[name] = value
-
-
-def _call(address: str, call: Callable[[], Any]) -> Any:
-    """Call the SDK. Raises GoneError, RefusedError, Ds01Error for whatever it raises."""
-    import docker.errors
-    import requests.exceptions
-    import urllib3.exceptions
-
-    try:
-        return call()
-    except docker.errors.APIError as error:
-        failure = _answer(address, error)
-    except requests.exceptions.Timeout:
-        failure = Ds01Error(f"{address}: no answer in time", _UNKNOWN)
-    except (
-        docker.errors.DockerException,
-        requests.exceptions.RequestException,
-        urllib3.exceptions.HTTPError,
-        OSError,
-    ) as error:
-        failure = _no_answer(address, error)
-    except (LookupError, TypeError, ValueError, AttributeError):
-        # the SDK takes the shape of an answer for granted
-        failure = Ds01Error(f"{address}: no answer that can be used", _UNKNOWN)
-    # out here: the SDK's own error would keep its socket open for as long as ours is kept
-    raise failure
-
-
-def _answer(address: str, error: Any) -> Ds01Error:
-    """Tell a 404 of the thing from one of the path: only the former means that it is gone."""
-    status = error.status_code
-    said = printable(str(error.explanation or "")) or f"status {status}"
-    if (
-        status == 404
-        and re.search(r"no such|not found", said, re.IGNORECASE)
-        and "page not" not in said
-    ):
-        return GoneError(f"{address}: {said}")
-    is_taken = status == 403 and re.search(r"active endpoint|pre-defined", said)
-    if status == 409 or is_taken:
-        return RefusedError(said)
-    return Ds01Error(f"{address}: {said}", "see the engine's log: journalctl -u docker -n 50")
-
-
-def _no_answer(address: str, error: BaseException) -> Ds01Error:
-    cause = _os_error(error)
-    what = cause.strerror if cause is not None and cause.strerror else printable(str(error))
-    number = cause.errno if cause is not None and cause.errno else 0
-    return Ds01Error(f"{address}: {what.lower()}", _HINTS.get(number, _UNKNOWN))
-
-
-def _os_error(error: BaseException) -> OSError | None:
-    """Find the system's own error in those that urllib3 and requests wrap around it."""
-    for inner in error.args:
-        if isinstance(inner, BaseException) and (found := _os_error(inner)):
-            return found
-    return error if isinstance(error, OSError) and error.errno else None
-
-
-def printable(text: str) -> str:
-    """Shorten an engine's words, without what is no text."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text.strip()[:300])
 
 
 def is_full_id(text: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.act.engine import Done, GoneError, RefusedError, opened, time_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Ended = tuple["Removal", Done | Ds01Error]
 
 __all__ = [
+    "AT_ONCE",
     "HELD",
     "Done",
     "Removal",
@@ -42,7 +44,7 @@ SETTLE_S = 2.0
 """How long an image is held: longer than an engine needs to create a container."""
 HELD = "ds01-cleanup/removing"
 """The repository of the tags of images that are held; such a tag is the id."""
-_AT_ONCE = 16
+AT_ONCE = 16
 """Images held at once: so many have to be put back if we are killed."""
 _PRUNE_S = 900.0
 _LOOK = "look with docker image inspect; the next run looks again"
@@ -58,6 +60,7 @@ class Removal(NamedTuple):
     touched_before: When = None
     """Refuse it if it was built or tagged later."""
     recheck: Recheck | None = None
+    """Asked before it is held, and again right before it is removed."""
 
 
 def remove_image(
@@ -71,7 +74,7 @@ def remove_image(
 ) -> Done:
     """Remove one image that no container uses; see remove_images. Raises Ds01Error."""
     removal = Removal(image_id, tuple(expected_tags), touched_before, recheck)
-    became = remove_images(engine, [removal], settle_s=settle_s)[image_id]
+    ((_, became),) = remove_images(engine, [removal], settle_s=settle_s)
     if isinstance(became, Ds01Error):
         raise became
     return became
@@ -82,25 +85,22 @@ def remove_images(
     removals: Sequence[Removal],
     *,
     begin: Begin = lambda _: None,
-    end: Callable[[Removal, Done | Ds01Error], None] = lambda *_: None,
     settle_s: float = SETTLE_S,
-) -> dict[str, Done | Ds01Error]:
+) -> Generator[Ended, None, None]:
     """Remove images that no container in any state uses, in this order: children before parents.
 
-    ``begin`` is called before anything is done to one, ``end`` with what became of it. What is
-    held when a signal raises an exception is put back; what is held when we are killed is for
-    put_back. Untagged parents stay: each image is a decision of its own. Raises Ds01Error where
-    the engine can't be reached.
+    ``begin`` is called before anything is done to one; what became of it is given right after.
+    What is held when this is closed, or when a signal raises an exception, is put back; what is
+    held when we are killed is for put_back. Untagged parents stay: each image is a decision of its
+    own. Raises Ds01Error where the engine does not answer; nothing was begun then of those that it
+    gave nothing of.
     """
-    became: dict[str, Done | Ds01Error] = {}
     with opened(engine) as client:
-        for first in range(0, len(removals), _AT_ONCE):
-            batch = removals[first : first + _AT_ONCE]
-            with closing(_remove_batch(client, batch, begin, settle_s)) as batch_became:
-                for one, done in batch_became:
-                    became[one.id] = done
-                    end(one, done)
-    return became
+        for first in range(0, len(removals), AT_ONCE):
+            batch = removals[first : first + AT_ONCE]
+            # what is held is put back when we are closed, not when it is collected
+            with closing(_remove_batch(client, batch, begin, settle_s)) as ended:
+                yield from ended
 
 
 def _remove_batch(
@@ -108,44 +108,29 @@ def _remove_batch(
 ) -> Generator[Ended, None, None]:
     held: dict[str, Removal] = {}
     try:
+        # they are listed again before each is removed
         containers = client.containers()
         for one in batch:
             begin(one)
             # before it is tried: what fails half-way has to be put back as well
             held[one.id] = one
-            if done := _tried(_hold, client, one, containers):
+            if done := _tried(partial(_hold, client, one, containers)):
                 yield _given_up(client, held, one, done)
         if not held:
             return
         time.sleep(settle_s)
-        in_use = _listed(client)
         for one in tuple(held.values()):
-            if isinstance(in_use, Ds01Error):
-                yield _given_up(client, held, one, in_use)
-            else:
-                done = _tried(_drop, client, one, in_use)
-                yield _given_up(client, held, one, done or Done("done"))
+            done = _tried(partial(_drop, client, one))
+            yield _given_up(client, held, one, done or Done("done"))
     finally:
         for one in held.values():
             with suppress(Ds01Error):
                 _put_back(client, one.id, one.tags)
 
 
-def _listed(client: Client) -> list[dict[str, Any]] | Ds01Error:
+def _tried(act: Callable[[], Done | None]) -> Done | Ds01Error | None:
     try:
-        return client.containers()
-    except Ds01Error as error:
-        return error
-
-
-def _tried(
-    act: Callable[[Client, Removal, Sequence[dict[str, Any]]], Done | None],
-    client: Client,
-    one: Removal,
-    containers: Sequence[dict[str, Any]],
-) -> Done | Ds01Error | None:
-    try:
-        return act(client, one, containers)
+        return act()
     except Ds01Error as error:
         return error
 
@@ -173,8 +158,7 @@ def _hold(client: Client, one: Removal, containers: Sequence[dict[str, Any]]) ->
     no = held_back(image, one.id, frozenset(one.tags), containers)
     if no is None and image is not None:
         no = too_young(image, time_of(one.touched_before))
-    if no is None and one.recheck and (why := one.recheck()):
-        no = Done("refused", why)
+    no = no or _not_any_more(one.recheck)
     # one that an earlier run held, and whose tag was given to another image, is out of reach
     if no or one.tags in {(), (_ours(one.id),)}:
         return no
@@ -182,10 +166,17 @@ def _hold(client: Client, one: Removal, containers: Sequence[dict[str, Any]]) ->
     return _untag(client, one.tags[0], one.id)
 
 
-def _drop(client: Client, one: Removal, containers: Sequence[dict[str, Any]]) -> Done | None:
+def _not_any_more(recheck: Recheck | None) -> Done | None:
+    why = recheck() if recheck else None
+    return Done("refused", why) if why else None
+
+
+def _drop(client: Client, one: Removal) -> Done | None:
     """Remove an image that is held; None: it is removed. Raises Ds01Error."""
     ours = frozenset([_ours(one.id)] if one.tags else ())
-    if no := held_back(look(client, one.id), one.id, ours, containers):
+    # one that was removed before it may have taken minutes: whose it is, is asked anew for each
+    no = held_back(look(client, one.id), one.id, ours, client.containers())
+    if no := no or _not_any_more(one.recheck):
         return no
     try:
         client.ask("remove_image", one.id, force=False, noprune=True)
@@ -243,8 +234,7 @@ def untag(
         if len(image.tags) < 2:
             return Done("refused", "it is the last tag of its image")
         no = used(image, client.containers()) or too_young(image, time_of(touched_before))
-        if no is None and recheck and (why := recheck()):
-            no = Done("refused", why)
+        no = no or _not_any_more(recheck)
         return no or _untag(client, reference, expected_id) or Done("done")
 
 

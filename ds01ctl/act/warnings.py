@@ -1,24 +1,25 @@
 """Deliver what users have to know of their containers, and tell on which ways it really came.
 
-Each user's notices go into a file of root's, which always works unless the disk is full; onto the
-terminals that the user is logged in on; into a file beside the work; and into one mail.
-A slow disk or mail server has its time, and no more.
+Each user's notices go onto the terminals that the user is logged in on; into a file beside the
+work, or in the home; and into one mail. A slow disk or mail server has its time, and no more.
+A file of root's keeps them, too. Nothing shows it to anybody, so by itself it reaches nobody.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.act import alert_file, notice_spool, notify
+from ds01ctl.act.slowly import Row, Slow
 from ds01ctl.core import cleanup_words
+from ds01ctl.core.cleanup_stages import has_reached
 from ds01ctl.core.failure import is_mailable
 from ds01ctl.core.workspace import workspaces
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ds01ctl.act.mail import Server
@@ -56,8 +57,8 @@ class Outcome(NamedTuple):
 
     @property
     def is_delivered(self) -> bool:
-        """Tell whether it came anywhere; if not, nothing may be done on the strength of it."""
-        return bool(self.channels)
+        """Tell whether it came to the user; if not, nothing may be done on the strength of it."""
+        return has_reached(self.channels)
 
 
 class _Notice(NamedTuple):
@@ -72,8 +73,7 @@ class _Notice(NamedTuple):
         return self.change.user or ""
 
 
-_Rows = list[tuple[int, str, str | None]]
-"""Which notice, by its place; the channel with its place; why it failed."""
+_Rows = list[Row]
 
 
 def deliver(
@@ -83,26 +83,30 @@ def deliver(
     paths: Paths,
     channels: Channels,
     now: datetime,
+    homes: Mapping[int, Sequence[str]] | None = None,
 ) -> dict[str, Outcome]:
     """Tell the users of these changes their texts; gives what came of it by the change's target.
 
-    uids: by login. containers: by id; of one that is not there no file is written. now: in the
-    zone to show. Nothing is raised: what fails is told.
+    uids: by login. containers: by id; of one that is not there no file is written beside the work.
+    now: in the zone to show. homes: by uid, where a file is written if none can be beside the work.
+    Nothing is raised: what fails is told.
     """
+    at_home = homes or {}
     notices = [
         _Notice(one, uids[one.user], tuple(notify.lines(one.text)))
         for one in changes
         if one.user is not None and one.user in uids
     ]
-    rows = _spooled(notices, paths, channels, now)
     slow = [
-        _Slow(lambda rows: _written(notices, containers, paths, now, rows), FILES_S, "file"),
-        _Slow(lambda rows: _mailed(notices, channels, now, rows), MAILS_S, "mail"),
+        Slow(
+            lambda rows: _written(notices, containers, at_home, paths, now, rows), FILES_S, "file"
+        ),
+        Slow(lambda rows: _mailed(notices, channels, now, rows), MAILS_S, "mail"),
     ]
-    rows += _on_terminals(notices, paths)
+    rows = _on_terminals(notices, paths)
     for one in slow:
         rows += one.collected(range(len(notices)))
-    return _outcomes(changes, notices, rows)
+    return _outcomes(changes, notices, _spooled(notices, rows, paths, channels, now) + rows)
 
 
 def _outcomes(
@@ -138,10 +142,17 @@ def _by_user(notices: Sequence[_Notice]) -> dict[tuple[str, int], list[int]]:
 # --- root's files -----------------------------------------------------------------------------
 
 
-def _spooled(notices: Sequence[_Notice], paths: Paths, channels: Channels, now: datetime) -> _Rows:
+def _spooled(
+    notices: Sequence[_Notice], told: _Rows, paths: Paths, channels: Channels, now: datetime
+) -> _Rows:
+    """Keep what was told; a warning that came nowhere is not true, and is given again soon."""
     rows: _Rows = []
     folder = paths.under(channels.notice_dir)
-    for (_, uid), places in _by_user(notices).items():
+    came = {place for place, _, error in told if error is None}
+    for (_, uid), all_places in _by_user(notices).items():
+        places = [one for one in all_places if one in came or notices[one].change.kind != "warn"]
+        if not places:
+            continue
         blocks = [_block(notices[place], now) for place in places]
         error = None
         try:
@@ -208,41 +219,20 @@ def _messages(places: Sequence[int], notices: Sequence[_Notice]) -> list[list[in
 # --- what may be slow -------------------------------------------------------------------------
 
 
-class _Slow:
-    """Something on a thread of its own, which is left behind when its time is over."""
-
-    def __init__(self, work: Callable[[_Rows], None], limit_s: float, channel: str) -> None:
-        self._rows: _Rows = []
-        self._limit_s, self._channel = limit_s, channel
-        self._ends = time.monotonic() + limit_s
-        self._thread = threading.Thread(target=work, args=(self._rows,), daemon=True)
-        self._thread.start()
-
-    def collected(self, places: Sequence[int]) -> _Rows:
-        """Wait for it no longer than its time, and say what it did not come to."""
-        self._thread.join(max(self._ends - time.monotonic(), 0))
-        why = f"not done after {self._limit_s:g} s" if self._thread.is_alive() else "not done"
-        rows = list(self._rows)
-        told = {place for place, _, _ in rows}
-        return [*rows, *((one, self._channel, why) for one in places if one not in told)]
-
-
 def _written(
     notices: Sequence[_Notice],
     containers: Mapping[str, Container],
+    homes: Mapping[int, Sequence[str]],
     paths: Paths,
     now: datetime,
     rows: _Rows,
 ) -> None:
-    """Append each notice to a file in the folder that its container works in."""
+    """Append each notice to a file in the folder that its container works in, else at home."""
     for place, one in enumerate(notices):
         container = containers.get(one.change.target)
         folders = workspaces(container) if container else ()
-        if not folders:
-            rows.append((place, "file", "no folder of the host is mounted as its workspace"))
-            continue
-        errors = []
-        for folder in folders:
+        errors = [] if folders else ["no folder of the host is mounted as its workspace"]
+        for folder in (*folders, *homes.get(one.uid, ())):
             try:
                 alert_file.append(folder, one.uid, f"{_block(one, now)}\n", paths.root)
             except Ds01Error as error:

@@ -32,11 +32,19 @@ app = typer.Typer(
 
 Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="TIME", help="From then on: 2026-11-01, or 7d for the last 7."),
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="From then on: 2026-11-01, or 7d for the last 7 (default: today, and this month).",
+    ),
 ]
 Until = Annotated[
     str | None,
-    typer.Option("--until", metavar="TIME", help="Up to then; a day is its beginning."),
+    typer.Option(
+        "--until",
+        metavar="TIME",
+        help="Up to then (default: now); a day is its beginning, so 2026-11-01 ends October.",
+    ),
 ]
 
 
@@ -53,11 +61,8 @@ def sample(dry_run: DryRun = False, config: Config = None, as_json: Json = False
       ds01ctl carbon sample
     """
     from ds01ctl.commands import carbon_sampling as run
-    from ds01ctl.report.carbon_sample_text import sample_lines
 
-    result = run.sample(config, dry_run=dry_run)
-    lines = lambda: print("\n".join(sample_lines(result, whole=dry_run)))  # noqa: E731 -- as elsewhere
-    return Shown(result, lines, as_json)
+    return run.shown(config, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -117,12 +122,18 @@ def _known(by: str) -> str:
 
 @app.command()
 def estimate(
-    hours: Annotated[float, typer.Option("--hours", metavar="H", min=0, help="How long it runs.")],
+    hours: Annotated[
+        float,
+        typer.Option("--hours", metavar="H", min=0, help="Hours that it runs, such as 48 or 0.5."),
+    ],
     cores: Annotated[
-        float, typer.Option("--cores", metavar="N", min=0, help="Processor cores.")
+        float, typer.Option("--cores", metavar="N", min=0, help="Processor cores that it uses.")
     ] = 0,
     cpu: Annotated[
-        str, typer.Option("--cpu", metavar="MODEL", help="Their model, such as 'EPYC 7763'.")
+        str,
+        typer.Option(
+            "--cpu", metavar="MODEL", help="Their model, such as 'EPYC 7763'; Any is a mean one."
+        ),
     ] = "Any",
     gpu: Annotated[
         str | None,
@@ -132,21 +143,37 @@ def estimate(
         float | None, typer.Option("--gpus", metavar="N", min=0, help="How many (1 with --gpu).")
     ] = None,
     memory_gb: Annotated[
-        float, typer.Option("--memory-gb", metavar="GB", min=0, help="Memory that is asked for.")
+        float,
+        typer.Option(
+            "--memory-gb", metavar="GB", min=0, help="Memory that is asked for, used or not."
+        ),
     ] = 0,
     usage: Annotated[
         float,
-        typer.Option("--usage", metavar="PART", min=0, max=1, help="Mean use of cores and GPUs."),
+        typer.Option(
+            "--usage", metavar="PART", min=0, max=1, help="Mean use of cores and GPUs: 0.8 is 80 %."
+        ),
     ] = 1.0,
     pue: Annotated[
         float | None,
-        typer.Option("--pue", metavar="P", min=1, help="(default: carbon.pue, else 1.56)"),
+        typer.Option(
+            "--pue",
+            metavar="P",
+            min=1,
+            help="The whole house's energy over the computers' (default: carbon.pue, else 1.56).",
+        ),
     ] = None,
     repeat: Annotated[
-        float, typer.Option("--repeat", metavar="N", min=0, help="How often it is run.")
+        float,
+        typer.Option("--repeat", metavar="N", min=0, help="How often it is run, failed runs too."),
     ] = 1.0,
     zone: Annotated[
-        str | None, typer.Option("--zone", metavar="ZONE", help="Of the table, such as DE.")
+        str | None,
+        typer.Option(
+            "--zone",
+            metavar="ZONE",
+            help="Whose grid, such as DE (default: what carbon.zone says, else the world's mean).",
+        ),
     ] = None,
     equivalences: Annotated[
         bool, typer.Option("--equivalences", help="Also tell kilometres by car and the like.")
@@ -156,8 +183,8 @@ def estimate(
 ) -> Shown:
     """Estimate what a computation will take, by the formula of Green Algorithms.
 
-    It needs no counters and reads nothing but the policy. Lannelongue et al. 2021, doi
-    10.1002/advs.202100707.
+    It needs no counters and reads nothing but the policy. The result is in kWh and g CO2e.
+    Lannelongue et al. 2021, doi 10.1002/advs.202100707.
 
     \b
     Examples:
@@ -176,16 +203,25 @@ def estimate(
 
 @app.command()
 def recompute(
-    since: Annotated[str, typer.Option("--since", metavar="TIME", help="From then on.")],
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="From then on: 2026-10-01, or 30d.")
+    ],
     until: Until = None,
     intensity: Annotated[
         float | None,
         typer.Option("--intensity", metavar="G", min=0, max=3000,
-                     help="g CO2e/kWh (default: the zone's row of the year)."),
+                     help="g CO2e/kWh (default: as it was)."),
     ] = None,
     pue: Annotated[
         float | None,
-        typer.Option("--pue", metavar="P", min=1, max=10, help="(default: as it was)"),
+        typer.Option("--pue", metavar="P", min=1, max=10,
+                     help="The whole house's energy over the computers' (default: as it was)."),
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option("--zone", metavar="ZONE",
+                     help="Take the table's values for this grid, such as DE: each hour its year's,"
+                     " in the place of what counted."),
     ] = None,
     dry_run: DryRun = False,
     config: Config = None,
@@ -193,18 +229,20 @@ def recompute(
 ) -> Shown:  # fmt: skip
     """Compute the carbon of a past time anew from stored energy, with corrected factors.
 
-    Reports and budgets then have the new figures. The counters of the metrics stay as they are: a
-    counter never goes back. Whole hours are computed.
+    What is not given stays as it was in each hour. Reports and budgets then have the new figures.
+    The counters of the metrics stay as they are: a counter never goes back. Whole hours are
+    computed.
 
     \b
     Examples:
       ds01ctl carbon recompute --since 2026-10-01 --until 2026-11-01 --intensity 310 --dry-run
       ds01ctl carbon recompute --since 2026-01-01 --pue 1.25
+      ds01ctl carbon recompute --since 2026-01-01 --until 2026-07-01 --zone DE
     """
     from ds01ctl.commands import carbon_recomputing as run
     from ds01ctl.report.carbon_sample_text import recompute_lines
 
-    result = run.recompute(run.Asked(since, until, intensity, pue, config), dry_run=dry_run)
+    result = run.recompute(run.Asked(since, until, intensity, pue, zone, config), dry_run=dry_run)
     return Shown(result, lambda: print("\n".join(recompute_lines(result))), as_json)
 
 

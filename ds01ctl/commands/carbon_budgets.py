@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.carbon_findings import BUDGET
+from ds01ctl.core.carbon_series import MONTH
 from ds01ctl.core.carbon_text import UG_PER_G, mass
 from ds01ctl.core.energy_model import OWN, SYSTEM, UNATTRIBUTED
 from ds01ctl.core.plan import Finding
+from ds01ctl.core.prom_recovery import MICRO
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
+    from ds01ctl.core.carbon_series import Month
     from ds01ctl.core.policy import Policy
     from ds01ctl.report.events import Event
     from ds01ctl.state import State
@@ -22,6 +26,8 @@ LEVELS = (80, 100)
 """Percent of the budget at which it is told."""
 NOBODY = frozenset({SYSTEM, UNATTRIBUTED, OWN})
 _MARK = "budget "
+_LAST_S = 4e9
+"""Of the year 2096: a file that says it was written later is none of ours."""
 
 
 class Spent(NamedTuple):
@@ -84,6 +90,26 @@ def note_crossings(state: State, found: Iterable[Spent], now: datetime) -> tuple
             crossed.append(Crossing(one, one.level, month))
             state.put_energy_marks({name: f"{month}:{one.level}"})
     return tuple(crossed)
+
+
+def recover(state: State, seen: Month | None) -> tuple[str, ...]:
+    """Take the grams of a month from our last file where the store knows less of it.
+
+    To be called only where the store is known to have lost something: `carbon recompute` lowers a
+    month for good. Inside a transaction, after the run's own grams were added.
+    """
+    if seen is None or not 0 <= seen.at_s <= _LAST_S:
+        return ()
+    month = month_number(datetime.fromtimestamp(seen.at_s, timezone.utc))
+    known = state.carbon_month(month)
+    more = {
+        party: ug - known.get(party, 0)
+        for party, ug in sorted(seen.ug.items())
+        # a series at 0 goes on to be shown, too
+        if party not in known or ug // MICRO > known[party] // MICRO
+    }
+    state.add_carbon_months({(month, party): ug for party, ug in more.items()})
+    return tuple(f"{MONTH} (user {party})" for party, ug in more.items() if ug)
 
 
 def _told(mark: str | None, month: int) -> int:

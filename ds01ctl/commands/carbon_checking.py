@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.commands import carbon_factors, carbon_memory, carbon_reading, gathering
 from ds01ctl.commands.carbon_memory import JOB
+from ds01ctl.commands.carbon_reading import MAX_WATTS
 from ds01ctl.commands.carbon_sampling import factors_data
-from ds01ctl.core.carbon_findings import NO_TIMER, NOT_MEASURED, STALE, TOO_LONG
+from ds01ctl.core.carbon_findings import NO_TIMER, NOT_MEASURED, STALE, TOKEN_EXPOSED, TOO_LONG
+from ds01ctl.core.carbon_series import SKIPPED_PREFIX
 from ds01ctl.core.energy_counters import most_watts
 from ds01ctl.core.plan import Finding, Result
 from ds01ctl.jobs import scheduled
@@ -17,6 +19,7 @@ from ds01ctl.state import State, StateError, gap_of
 from ds01ctl.unitfiles.files import UNIT_DIR
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from ds01ctl.commands.carbon_reading import CarbonReading
@@ -29,8 +32,17 @@ if TYPE_CHECKING:
 
 _MARGIN = 1.05
 """As in counting: power limits hold on average only."""
+_LATE = 2
+"""A run that fails, or is late, leaves an interval of so many periods."""
 _MISSED = 5
 """So many periods without a success are told."""
+
+
+class _Stored(NamedTuple):
+    last_success: datetime | None = None
+    cache: tuple[Figure, ...] = ()
+    skipped: Mapping[str, int] = {}
+    gaps: tuple[Gap, ...] = ()
 
 
 class _Looked(NamedTuple):
@@ -39,39 +51,58 @@ class _Looked(NamedTuple):
     timer: dict[str, Any]
     last_success: datetime | None
     now: datetime
+    token_file: str | None
+    paths: Paths
 
 
 def check(config: Path | None) -> Result:
     """Read everything once, and store nothing."""
     paths = gathering.host_paths()
-    last_success, cache, gaps = _stored(paths)
+    stored = _stored(paths)
     reading = carbon_reading.read(paths, config, {}, None)
     now = gathering.utcnow()
     policy = reading.loaded.policy
     job = next(one for one in scheduled(policy.value) if one.name == JOB)
-    looked = _Looked(reading, job, _timer(job, paths), last_success, now)
-    gaps = (*reading.gaps, *gaps)
-    factors = carbon_factors.factors_of(policy, cache, now, paths)
+    token_file = policy.value("carbon.token_file") if policy.value("carbon.provider") else None
+    timer = _timer(job, paths)
+    looked = _Looked(reading, job, timer, stored.last_success, now, token_file, paths)
+    gaps = (*reading.gaps, *stored.gaps)
+    factors = carbon_factors.factors_of(policy, stored.cache, now, paths)
     return Result(
         "carbon check",
         os.uname().nodename,
         now,
         gaps,
         tuple(_findings(looked)),
-        data={**_data(looked), "factors": factors_data(factors)},
+        data={
+            **_data(looked),
+            "skipped": stored.skipped,
+            "factors": factors_data(factors),
+        },
         failed_gaps=gathering.is_failure(gaps),
     )
 
 
-def _stored(paths: Paths) -> tuple[datetime | None, tuple[Figure, ...], tuple[Gap, ...]]:
+def _stored(paths: Paths) -> _Stored:
     try:
         state = State.open_for_reading(paths)
         if state is None:
-            return None, (), ()
+            return _Stored()
         with state:
-            return state.last_success(JOB), carbon_memory.figures(state, gathering.utcnow()), ()
+            figures = carbon_memory.figures(state, gathering.utcnow())
+            counts = state.energy_totals().counts
+            return _Stored(state.last_success(JOB), figures, _skipped(counts))
     except StateError as error:
-        return None, (), (gap_of(error),)
+        return _Stored(gaps=(gap_of(error),))
+
+
+def _skipped(counts: Mapping[str, int]) -> dict[str, int]:
+    """Say how many readings did not decide what was used since counting began, by reason."""
+    return {
+        name.removeprefix(SKIPPED_PREFIX): count
+        for name, count in sorted(counts.items())
+        if name.startswith(SKIPPED_PREFIX) and count
+    }
 
 
 def _timer(job: Job, paths: Paths) -> dict[str, Any]:
@@ -126,7 +157,7 @@ def wrap_time_s(one: Counter) -> float | None:
 
 
 def _findings(looked: _Looked) -> list[Finding]:
-    found = [*_too_long(looked), *_not_measured(looked)]
+    found = [*_too_long(looked), *_not_measured(looked), *_exposed(looked)]
     timer = looked.timer
     if not timer["is_installed"] or timer["is_enabled"] is False:
         what = "is not enabled" if timer["is_installed"] else "is not installed"
@@ -149,17 +180,28 @@ def _too_long(looked: _Looked) -> list[Finding]:
     every_s = looked.job.every_s
     if every_s is None:
         return []
-    found = []
-    for one in looked.reading.counters:
-        wrap_s = wrap_time_s(one)
-        if wrap_s is not None and every_s >= wrap_s:
-            evidence = (
-                f"{one.name} may go round every {wrap_s:.0f} s at {most_watts(one):.0f} W, and is"
-                f" read every {every_s} s: what it counted is then estimated",
-                f"set jobs.{JOB}.schedule below {wrap_s:.0f}s; or carbon.max_watts, if it is less",
-            )
-            found.append(_finding(TOO_LONG, evidence, looked.now, one.name))
-    return found
+    return [
+        _finding(TOO_LONG, _why_too_long(one, every_s, wrap_s), looked.now, one.name)
+        for one in looked.reading.counters
+        if (wrap_s := wrap_time_s(one)) is not None and every_s * _LATE > wrap_s
+    ]
+
+
+def _why_too_long(one: Counter, every_s: int, wrap_s: float) -> tuple[str, str]:
+    """Say what a period does not leave room for, and which of two settings is to be changed."""
+    when = "" if every_s >= wrap_s else ", and one run that is late or fails leaves twice that"
+    is_known = one.max_watts > 0
+    watts = f"{most_watts(one):.0f} W, which {'is the limit' if is_known else 'is assumed'}"
+    at_most = f"set jobs.{JOB}.schedule to at most {wrap_s / _LATE:.0f}s"
+    why = (
+        f"{one.name} may go round in {wrap_s:.0f} s at {watts}, and is read every {every_s} s"
+        f"{when}: what it counted is then estimated"
+    )
+    # of the whole platform nobody can say it
+    if one.component not in MAX_WATTS:
+        return why, at_most
+    say = f"say in {MAX_WATTS[one.component]} what it can draw at most"
+    return why, f"{at_most}; or, if it is less, {say}" if is_known else f"{say}; or {at_most}"
 
 
 def _not_measured(looked: _Looked) -> list[Finding]:
@@ -172,6 +214,14 @@ def _not_measured(looked: _Looked) -> list[Finding]:
         evidence = ("no GPU has an energy counter that can be read", *_reasons(looked, "nvml"))
         found.append(_finding(NOT_MEASURED, evidence, looked.now, "gpu"))
     return found
+
+
+def _exposed(looked: _Looked) -> list[Finding]:
+    from ds01ctl.observe import grid_token
+
+    told = grid_token.exposed(looked.token_file, looked.paths)
+    about = str(looked.token_file)
+    return [_finding(TOKEN_EXPOSED, (told,), looked.now, about)] if told else []
 
 
 def _reasons(looked: _Looked, source: str) -> tuple[str, ...]:

@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ds01ctl.commands import gathering
+from ds01ctl.commands import carbon_factors, gathering
 from ds01ctl.core import carbon_text, green_algorithms
 from ds01ctl.core.green_algorithms import Load, UnknownModelError
 from ds01ctl.core.intensity import choose, wanted_of
-from ds01ctl.core.intensity_table import nearest_zones, zone_of
 from ds01ctl.core.plan import Result
 from ds01ctl.errors import UsageError
 
@@ -66,7 +65,8 @@ def estimate(asked: Asked) -> Result:
     except UnknownModelError as error:
         raise UsageError(str(error), "its names are those of NVML and /proc/cpuinfo") from None
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        hint = "give numbers that a machine can have: ds01ctl carbon estimate --help has examples"
+        raise UsageError(str(error), hint) from None
     data = _data(asked, load, found, intensity, whence, policy)
     return Result("carbon estimate", os.uname().nodename, now, loaded.gaps, data=data)
 
@@ -82,11 +82,7 @@ def _intensity(zone: str | None, policy: Policy, now: datetime) -> Intensity:
     wanted = wanted_of(policy.value)._replace(provider=None)
     if zone is None:
         return choose(wanted, (), now)
-    if zone_of(zone) is None:
-        near = nearest_zones(zone)
-        hint = f"did you mean {' or '.join(near)}?" if near else "zones are such as DE, GB, WORLD"
-        raise UsageError(f"--zone {zone!a}: no zone of the table", hint)
-    return choose(wanted._replace(zone=zone.upper(), configured=None), (), now)
+    return choose(wanted._replace(zone=carbon_factors.known_zone(zone), configured=None), (), now)
 
 
 def _pue(given: float | None, policy: Policy) -> tuple[float, str]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.embodied import Embodied, embodied_of
 from ds01ctl.core.energy_booking import HOUR_S, Rates
 from ds01ctl.core.energy_books import Factor
 from ds01ctl.core.energy_model import SplitPolicy
 from ds01ctl.core.intensity import Figure, Intensity, choose, wanted_of
+from ds01ctl.core.intensity_table import nearest_zones, zone_of
+from ds01ctl.core.record import NamedTuple
+from ds01ctl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,6 +95,15 @@ def _modelled(interval: Interval) -> set[str]:
     return {
         f"{one.component} by {one.reason}" for one in interval.deltas if one.basis == "modelled"
     }
+
+
+def known_zone(text: str) -> str:
+    """Read ``--zone``: one that the table has a value for. Raises UsageError."""
+    if zone_of(text) is None:
+        near = nearest_zones(text)
+        hint = f"did you mean {' or '.join(near)}?" if near else "zones are such as DE, GB, WORLD"
+        raise UsageError(f"--zone {text!a}: no zone of the table", hint)
+    return text.upper()
 
 
 def month_of(hour: int) -> int:

@@ -118,7 +118,9 @@ def _read(policy: Policy, wanted: Wanted, paths: Paths, now: datetime) -> GridRe
         token.text,
         policy.value("carbon.provider_url"),
     )
-    return grid.read(asked, now)
+    reading = grid.read(asked, now)
+    told = grid_token.exposed(file, paths)
+    return reading._replace(notes=(*reading.notes, told)) if told else reading
 
 
 def _remember(state: State, reading: GridReading, tries: _Tries, now: datetime) -> None:

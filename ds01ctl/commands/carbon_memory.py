@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core import energy_memory, pending
 from ds01ctl.core.energy_model import Counter, Work
 from ds01ctl.core.intensity import KEEP_S, Figure
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.commands import carbon_people, gathering
 from ds01ctl.core.cgroup_path import classify, is_within
@@ -18,6 +18,7 @@ from ds01ctl.core.energy_owners import HeldTimes, Parties, held_times, of_groups
 from ds01ctl.core.energy_parties import container_id
 from ds01ctl.core.model import Snapshot
 from ds01ctl.core.owner import People
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.workload import platform_label
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.workload import Workload
     from ds01ctl.observe.containers import ContainersReading
     from ds01ctl.observe.nvml import NvmlReading
+    from ds01ctl.observe.processes import Spot
     from ds01ctl.paths import Paths
 
 _SETTINGS = (
@@ -72,12 +74,15 @@ def find(
     """Judge what is new as `detect` does, and take the rest from memory."""
     from ds01ctl.observe import processes
 
-    read = processes.read({use.pid for use in nvml.uses}, paths=paths)
     mark = _mark(policy, nvml.gpus)
     is_fresh = memory is not None and memory.mark == mark
     is_fresh = is_fresh and carbon_people.are_fresh(memory, now_us)
     known = _known(engines.containers, memory if is_fresh else None)
-    placed = _placed(read.processes, {c.id: c for c in engines.containers if c.id in known})
+    pids = {use.pid for use in nvml.uses}
+    spots = processes.spots(pids, paths=paths) if known else {}
+    placed = _placed(spots, {c.id: c for c in engines.containers if c.id in known})
+    # who is in no container that is known has to be judged
+    read = processes.read(pids - placed.keys(), paths=paths)
     snapshot = Snapshot(
         taken_at=gathering.utcnow(),
         host="",
@@ -108,7 +113,7 @@ def find(
     return Owners(
         party_of,
         party_of_pid,
-        {pid: int(one.started_at.timestamp() * 1e6) for pid, one in read.processes.items()},
+        _began_us(spots) | _began_us(read.processes),
         _holders(now, of_containers),
         held_times(engines.containers, now, memory.judged if memory else {}, of_containers),
         _to_keep(now, new, engines, memory, snapshot),
@@ -117,6 +122,10 @@ def find(
         names_at_us,
         snapshot.gaps,
     )
+
+
+def _began_us(processes: Mapping[int, Process] | Mapping[int, Spot]) -> dict[int, int]:
+    return {pid: int(one.started_at.timestamp() * 1e6) for pid, one in processes.items()}
 
 
 def _mark(policy: Policy, gpus: Iterable[Gpu]) -> int:
@@ -148,18 +157,18 @@ def _known(containers: Iterable[Container], memory: Memory | None) -> dict[str, 
     }
 
 
-def _placed(
-    processes: Mapping[int, Process], containers: Mapping[str, Container]
-) -> dict[int, str]:
+def _placed(spots: Mapping[int, Spot], containers: Mapping[str, Container]) -> dict[int, str]:
     """Find the processes that are in containers which are known, by pid."""
     found = {}
-    for pid, process in processes.items():
-        name = classify(process.cgroup).id if process.cgroup else None
+    # most are in the very group of a container
+    of_group = {one.cgroup: name for name, one in containers.items() if one.cgroup}
+    for pid, spot in spots.items():
+        name = of_group.get(spot.cgroup) or classify(spot.cgroup).id
         if name is None or name not in containers:
             continue
         own = containers[name].cgroup
         # a user may name a group of his own as another's container: compare paths
-        if own and process.cgroup and is_within(process.cgroup, own):
+        if own and is_within(spot.cgroup, own):
             found[pid] = name
     return found
 

@@ -7,13 +7,14 @@ counters' next reading has it.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.commands import carbon_owners, gathering
 from ds01ctl.core.energy_memory import Memory
 from ds01ctl.core.energy_model import OWN, Activity, Work
-from ds01ctl.core.energy_parties import Usage, done, worth_reading
+from ds01ctl.core.energy_parties import Usage, done, paced, worth_reading
 from ds01ctl.core.gpu_shares import Scene, past_of, shares
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
     from ds01ctl.observe.gpu_energy import GpuEnergyReading
     from ds01ctl.paths import Paths
 
-_MAX_WATTS = {
+MAX_WATTS = {
     "cpu": "carbon.max_watts.package",
     "dram": "carbon.max_watts.dram",
     "gpu": "carbon.max_watts.gpu",
 }
+"""What the policy says of the most that a part of each component can draw."""
 
 
 class CarbonReading(NamedTuple):
@@ -55,6 +57,8 @@ class CarbonReading(NamedTuple):
     gpus: tuple[Gpu, ...]
     duplicates: tuple[str, ...] = ()
     """RAPL zones that were left out, as they show another one's counter."""
+    doubtful: tuple[str, ...] = ()
+    """RAPL zones that may show the counter of one that could not be read."""
     without_persistence: tuple[str, ...] = ()
     """GPUs whose counters may begin anew whenever nobody uses them."""
 
@@ -102,7 +106,8 @@ def read(
     cgroups = energy_cgroups.read(paths, wanted, clock=clock)
     party_of = owners.party_of
     parties = {path: party_of[path] for path in cgroups.by_cgroup if path in party_of}
-    usage = Usage(cgroups.by_cgroup, cgroups.total, parties)
+    earlier = memory.usage_since(boot_id) if memory else None
+    usage = paced(earlier, Usage(cgroups.by_cgroup, cgroups.total, parties))
     at_s = cgroups.total.at_s if cgroups.total else clock().at_s
     work, pasts = _work(raw, owners, usage, memory, boot_id, at_s)
     gaps = (*raw.loaded.gaps, *raw.gpu.gaps, *owners.gaps, *power.gaps, *cgroups.gaps)
@@ -128,6 +133,7 @@ def read(
         raw.loaded,
         raw.gpu.nvml.gpus,
         power.duplicates,
+        power.doubtful,
         raw.gpu.without_persistence,
     )
 
@@ -155,7 +161,7 @@ def _gather(
 
 def _limited(counter: Counter, policy: Policy) -> Counter:
     """Let the policy say what a part can draw at most, where it does."""
-    key = _MAX_WATTS.get(counter.component)
+    key = MAX_WATTS.get(counter.component)
     watts = policy.value(key) if key else None
     return counter if watts is None else counter._replace(max_watts=float(watts))
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from contextlib import ExitStack
+from fractions import Fraction
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ds01ctl.commands import carbon_factors, carbon_recording, carbon_reporting, gathering
+from ds01ctl.commands import carbon_factors, carbon_recording, carbon_times, gathering
 from ds01ctl.commands.carbon_memory import JOB
 from ds01ctl.core.carbon_text import UG_PER_G
 from ds01ctl.core.energy_booking import Rates, shares_of_carbon
 from ds01ctl.core.energy_books import Factor
 from ds01ctl.core.intensity import of_year, wanted_of
 from ds01ctl.core.plan import Action, Result
-from ds01ctl.errors import Ds01Error
+from ds01ctl.core.split import largest_remainder
+from ds01ctl.errors import Ds01Error, UsageError
 from ds01ctl.lock import job_lock
 from ds01ctl.state import State
 
@@ -39,6 +42,7 @@ class Asked(NamedTuple):
     until: str | None = None
     g_per_kwh: float | None = None
     pue: float | None = None
+    zone: str | None = None
     config: Path | None = None
 
 
@@ -50,18 +54,22 @@ class _Changed(NamedTuple):
     after_ug: Mapping[str, int]
     factors: tuple[Factor, ...]
     """Those that hold now, each once."""
+    left: int = 0
+    """Hours that stay as they were, as nobody knows by what they were computed."""
 
 
 def recompute(asked: Asked, *, dry_run: bool) -> Result:
     """Compute anew; dry_run: only say what would change. Raises Ds01Error."""
     paths, now = gathering.host_paths(), gathering.utcnow()
-    period = carbon_reporting.period_of(asked.since, asked.until, now)
+    asked = _checked(asked)
+    period = carbon_times.period_of(asked.since, asked.until, now)
     loaded = gathering.load_policy(paths, asked.config)
     with ExitStack() as held:
         if not dry_run:
             held.enter_context(job_lock(paths, JOB))
         state = held.enter_context(_opened(paths, dry_run=dry_run))
-        found = _recompute(state, period, asked, loaded.policy, now, is_written=not dry_run)
+        stored = carbon_times.stored_part(state, period, now)
+        found = _recompute(state, stored, asked, loaded.policy, now, is_written=not dry_run)
     gaps = loaded.gaps
     if found.hours and not dry_run:
         log = str(loaded.policy.value("events.path"))
@@ -75,6 +83,20 @@ def recompute(asked: Asked, *, dry_run: bool) -> Result:
         data=_data(period, found),
         failed_gaps=gathering.is_failure(gaps),
     )
+
+
+def _checked(asked: Asked) -> Asked:
+    for name, value in (("--intensity", asked.g_per_kwh), ("--pue", asked.pue)):
+        if value is not None and not isfinite(value):
+            raise UsageError(f"{name} is {value:g}", "give a number, such as 310 g/kWh or 1.25")
+    if asked.g_per_kwh is not None and asked.zone is not None:
+        raise UsageError("--intensity and --zone at once", "take one of them")
+    if asked.zone is not None:
+        return asked._replace(zone=carbon_factors.known_zone(asked.zone))
+    if asked.g_per_kwh is None and asked.pue is None:
+        hint = "give --intensity, --pue, or --zone for the table's values of the zone"
+        raise UsageError("nothing to compute anew with", hint)
+    return asked
 
 
 def _opened(paths: Paths, *, dry_run: bool) -> State:
@@ -92,14 +114,20 @@ def _recompute(
     before: dict[str, int] = defaultdict(int)
     after: dict[str, int] = defaultdict(int)
     used: dict[Factor, None] = {}
-    hours = 0
+    hours = left = 0
     for first in range(period.first, period.end, _AT_ONCE):
         end = min(first + _AT_ONCE, period.end)
         rows = state.energy_hours(first, end)
         old = state.energy_factors(first, end)
-        factors = {hour: _factor(hour, old.get(hour), asked, policy, now) for hour in _hours(rows)}
-        changed = _carbon(rows, factors)
+        wanted = {hour: _factor(hour, old.get(hour), asked, policy, now) for hour in _hours(rows)}
+        factors = {hour: one for hour, one in wanted.items() if one is not None}
+        rows = [row for row in rows if row[0] in factors]
+        is_anew = _has_intensity(asked)
+        changed = _carbon(rows, factors) if is_anew else _with_pue(rows, old, factors)
         hours += len(factors)
+        left += len(wanted) - len(factors)
+        if not rows:
+            continue
         used.update(dict.fromkeys(factors.values()))
         for hour, party, row in rows:
             before[party] += row.carbon_ug
@@ -108,7 +136,7 @@ def _recompute(
             # a day at a time: others wait to write. What is done twice comes out the same
             with state.transaction():
                 _write(state, rows, changed, factors)
-    return _Changed(hours, before, after, tuple(used))
+    return _Changed(hours, before, after, tuple(used), left)
 
 
 def _hours(rows: list[tuple[int, str, Hour]]) -> list[int]:
@@ -129,6 +157,22 @@ def _carbon(
     return found
 
 
+def _with_pue(
+    rows: list[tuple[int, str, Hour]], old: Mapping[int, Factor], factors: Mapping[int, Factor]
+) -> dict[tuple[int, str], int]:
+    """Multiply by the new PUE in place of the old one; the intensities within the hour stay."""
+    grams: dict[int, dict[str, int]] = defaultdict(dict)
+    for hour, party, row in rows:
+        grams[hour][party] = row.carbon_ug
+    found = dict.fromkeys(((hour, party) for hour, party, _ in rows), 0)
+    for hour, parties in grams.items():
+        ratio = Fraction(factors[hour].pue) / Fraction(old[hour].pue)
+        whole = round(sum(parties.values()) * ratio)
+        for party, ug in largest_remainder(whole, parties).items():
+            found[hour, party] = ug
+    return found
+
+
 def _write(
     state: State,
     rows: list[tuple[int, str, Hour]],
@@ -143,15 +187,23 @@ def _write(
     state.add_carbon_months(months)
 
 
-def _factor(hour: int, old: Factor | None, asked: Asked, policy: Policy, now: datetime) -> Factor:
-    """Say what holds for an hour: what is given, else the zone's row of its year."""
+def _has_intensity(asked: Asked) -> bool:
+    return asked.g_per_kwh is not None or asked.zone is not None
+
+
+def _factor(
+    hour: int, old: Factor | None, asked: Asked, policy: Policy, now: datetime
+) -> Factor | None:
+    """Say what holds for an hour: what is given, the rest as it was; None: that is not known."""
+    if not _has_intensity(asked):
+        return old and old._replace(pue=float(asked.pue or 1.0))
     pue = asked.pue if asked.pue is not None else _old_pue(old, policy)
-    zone = wanted_of(policy.value).zone
     idle, modelled = (old.idle, old.modelled) if old else ("", "")
     day = f"recomputed on {now.astimezone():%Y-%m-%d}"
     if asked.g_per_kwh is not None:
-        return Factor(zone or "", asked.g_per_kwh, f"given, {day}", "", pue, idle, modelled)
-    row = of_year(zone, carbon_factors.month_of(hour) // 100)
+        zone = old.zone if old else wanted_of(policy.value).zone or ""
+        return Factor(zone, asked.g_per_kwh, f"given, {day}", "", pue, idle, modelled)
+    row = of_year(asked.zone, carbon_factors.month_of(hour) // 100)
     source = f"{carbon_factors.source_of(row)}, {day}"
     return Factor(row.zone, row.g_per_kwh, source, str(row.year), pue, idle, modelled)
 
@@ -164,7 +216,7 @@ def _old_pue(old: Factor | None, policy: Policy) -> float:
 
 
 def _words(period: Period) -> str:
-    first, end = map(carbon_reporting.time_of, (period.first, period.end))
+    first, end = map(carbon_times.time_of, (period.first, period.end))
     return f"{first.astimezone():%Y-%m-%d %H:%M} to {end.astimezone():%Y-%m-%d %H:%M}"
 
 
@@ -187,12 +239,13 @@ def _data(period: Period, found: _Changed) -> dict[str, Any]:
         for party, ug in sorted(found.before_ug.items())
     ]
     return {
-        "since": carbon_reporting.time_of(period.first),
-        "until": carbon_reporting.time_of(period.end),
+        "since": carbon_times.time_of(period.first),
+        "until": carbon_times.time_of(period.end),
         "hours": found.hours,
         "before_g": sum(found.before_ug.values()) / UG_PER_G,
         "after_g": sum(found.after_ug.values()) / UG_PER_G,
         "rows": rows,
+        "left": found.left,
         "factors": [one._asdict() for one in found.factors],
     }
 

@@ -8,14 +8,15 @@ good, so that no counter in it can ever go back.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ds01ctl.commands import carbon_budgets, carbon_factors, carbon_memory, gathering
+from ds01ctl.commands import carbon_budgets, carbon_hours, carbon_memory, gathering
 from ds01ctl.commands.carbon_memory import JOB
 from ds01ctl.commands.own_run import own_run
-from ds01ctl.core.carbon_series import recovered
-from ds01ctl.core.energy_booking import HOUR_S, added, merged
+from ds01ctl.core.carbon_series import month_in, recovered
+from ds01ctl.core.energy_booking import added, merged
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import Ds01Error, ExitCode
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ds01ctl.state import State
 
 FILE = "ds01_carbon.prom"
-_FORGOTTEN = "forgotten-before"
 _FEW = 3
 
 
@@ -97,20 +97,22 @@ def _remember(state: State, found: Sampled, shown: _Shown, began: float) -> _Kno
         old = state.energy_totals()
         new = added(old, booking.totals)
         more = recovered(shown.text, merged(old, new))
-        gaps = (*shown.gaps, *_gaps(more.raised, more.problems, found))
         state.put_energy_totals(merged(new, more.totals))
+        carbon_hours.put_factors(state, found)
         state.add_energy_hours(booking.hours)
         state.add_energy_gpu_hours(booking.gpu_hours)
         state.add_carbon_months(booking.months)
-        factor = carbon_factors.factor_of(found.factors, accounted.interval)
-        state.put_energy_factors(dict.fromkeys((hour for hour, _ in booking.hours), factor))
+        raised = more.raised
+        if raised or found.kept.is_new:
+            raised = (*raised, *carbon_budgets.recover(state, month_in(shown.text)))
+        gaps = (*shown.gaps, *_gaps(raised, more.problems, found))
         carbon_memory.remember(state, accounted, found.reading, found.kept)
         spent = carbon_budgets.spent(state, policy, found.now)
         crossed = carbon_budgets.note_crossings(state, spent, found.now)
-        _forget(state, found)
+        carbon_hours.forget(state, found)
         _note(state, (*found.reading.gaps, *gaps), found, began)
     # not what was meant to be written, but what is there
-    return _Known(state.energy_totals(), more.raised, gaps, spent, crossed)
+    return _Known(state.energy_totals(), raised, gaps, spent, crossed)
 
 
 def _gaps(raised: tuple[str, ...], problems: tuple[str, ...], found: Sampled) -> tuple[Gap, ...]:
@@ -118,7 +120,8 @@ def _gaps(raised: tuple[str, ...], problems: tuple[str, ...], found: Sampled) ->
     if raised:
         what = "is new" if found.kept.is_new else "is older than the metrics"
         told = f"{len(raised)} totals go on from {FILE}: {_some(raised)}"
-        gaps.append(Gap("state", "failed", f"the store {what}; {told}"))
+        lost = "no report has the hours that it lost"
+        gaps.append(Gap("state", "failed", f"the store {what}; {told}; {lost}"))
     if problems:
         told = "the store's totals hold"
         gaps.append(Gap("metrics", "failed", f"{FILE}: {_some(problems)}; {told}"))
@@ -128,15 +131,6 @@ def _gaps(raised: tuple[str, ...], problems: tuple[str, ...], found: Sampled) ->
 def _some(texts: tuple[str, ...]) -> str:
     more = f" and {len(texts) - _FEW} more" if len(texts) > _FEW else ""
     return "; ".join(texts[:_FEW]) + more
-
-
-def _forget(state: State, found: Sampled) -> None:
-    """Once a day drop the hours that are past keeping."""
-    days = float(found.reading.loaded.policy.value("carbon.history_days"))
-    before = int((found.now.timestamp() - days * 86400) // HOUR_S)
-    if state.energy_marks().get(_FORGOTTEN, "") != str(before // 24):
-        state.forget_energy(before)
-        state.put_energy_marks({_FORGOTTEN: str(before // 24)})
 
 
 def _note(state: State, gaps: tuple[Gap, ...], found: Sampled, began: float) -> None:

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ds01ctl.commands import carbon_budgets, carbon_factors, carbon_memory, gathering
+from ds01ctl.commands import carbon_budgets, carbon_factors, carbon_memory, carbon_times, gathering
 from ds01ctl.commands.carbon_sampling import factors_data
 from ds01ctl.core import carbon_report, carbon_text
-from ds01ctl.core.carbon_report import SPECIAL, Extras, Part, Period
-from ds01ctl.core.energy_booking import HOUR_S
+from ds01ctl.core.carbon_report import SPECIAL, Extras, Part
+from ds01ctl.core.energy_books import Hour
 from ds01ctl.core.model import Gap
 from ds01ctl.core.plan import Result
-from ds01ctl.errors import Ds01Error, UsageError
+from ds01ctl.errors import Ds01Error
 from ds01ctl.state import State, StateError, gap_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from ds01ctl.commands.carbon_budgets import Spent
     from ds01ctl.commands.carbon_factors import Factors
+    from ds01ctl.core.carbon_report import Period
     from ds01ctl.core.policy import Policy
     from ds01ctl.paths import Paths
 
 BY = ("user", "group", "gpu", "day")
 _DAY = len("2026-11-26")
-_HOURLY = 49
-"""Periods of fewer hours are drawn by the hour, longer ones by the day."""
 
 
 class Question(NamedTuple):
@@ -47,12 +46,13 @@ class _Asked(NamedTuple):
     policy: Policy
     state: State | None
     factors: Factors
+    now: datetime
 
 
 def report(question: Question) -> Result:
     """Report on stored energy. Changes nothing."""
     paths, now = gathering.host_paths(), gathering.utcnow()
-    periods = periods_of(question, now)
+    periods = carbon_times.periods_of(question.since, question.until, now)
     loaded = gathering.load_policy(paths, question.config)
     state, gaps = _opened(paths)
     try:
@@ -62,6 +62,7 @@ def report(question: Question) -> Result:
             loaded.policy,
             state,
             carbon_factors.factors_of(loaded.policy, cache, now, paths),
+            now,
         )
         data = _data(asked, periods)
         spent = carbon_budgets.spent(state, loaded.policy, now) if state else ()
@@ -88,10 +89,19 @@ def written(result: Result, path: Path) -> Result:
     if path.exists() and not path.is_file():
         raise Ds01Error(f"{path}: is no file", "name a file that may be written anew")
     try:
-        write_atomic(path, page(result))
+        write_atomic(path, page(result), mode=_mode(path))
     except OSError as error:
         raise Ds01Error(f"{path}: cannot be written: {error.strerror or error}") from None
     return result._replace(data={**result.data, "html": str(path)})
+
+
+def _mode(path: Path) -> int:
+    """Say who may read it: as before, else the group at most, as everybody's use is in it."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o640 & ~mask
 
 
 def _findings(spent: tuple[Spent, ...], question: Question, now: datetime) -> Any:
@@ -108,59 +118,6 @@ def _opened(paths: Paths) -> tuple[State | None, tuple[Gap, ...]]:
         reason = "nothing was recorded yet: ds01ctl units install, or ds01ctl carbon sample"
         return None, (Gap("state", "absent", reason),)
     return state, ()
-
-
-# --- times --------------------------------------------------------------------------------------
-
-
-def periods_of(question: Question, now: datetime) -> tuple[Period, ...]:
-    """Say which times are asked for; today and this month, where none is. Raises UsageError."""
-    end = hour_after(now)
-    if question.since is None and question.until is None:
-        midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-        return (
-            Period("today", hour_of(midnight), end),
-            Period("this month", hour_of(midnight.replace(day=1)), end),
-        )
-    return (period_of(question.since, question.until, now),)
-
-
-def period_of(since: str | None, until: str | None, now: datetime) -> Period:
-    """Read one period; without an end it is now, without a beginning the end's month's."""
-    last = moment("--until", until, now) if until is not None else now
-    if since is not None:
-        first = moment("--since", since, now)
-    else:
-        local = (last - timedelta(microseconds=1)).astimezone()
-        first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    if first >= last:
-        raise UsageError(f"--since {since} is not before --until {until or 'now'}")
-    return Period("period", hour_of(first), hour_after(last))
-
-
-def moment(option: str, text: str, now: datetime) -> datetime:
-    """Read a time as `events --since` does; a day is its beginning. Raises UsageError."""
-    from ds01ctl.eventlog import parse_since
-
-    try:
-        return parse_since(text, now)
-    except UsageError as error:
-        raise UsageError(error.message.replace("--since", option, 1), error.hint) from None
-
-
-def hour_of(time: datetime) -> int:
-    """Say which hour a time is in."""
-    return int(time.timestamp() // HOUR_S)
-
-
-def hour_after(time: datetime) -> int:
-    """Say which hour is the first that begins at a time or after it."""
-    return -int(-time.timestamp() // HOUR_S)
-
-
-def time_of(hour: int) -> datetime:
-    """Give the beginning of an hour."""
-    return datetime.fromtimestamp(hour * HOUR_S, timezone.utc)
 
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -187,28 +144,36 @@ def _notes(factors: Factors) -> list[str]:
 
 
 def _period(asked: _Asked, period: Period) -> dict[str, Any]:
-    buckets = _buckets(period)
+    by, value = asked.question.by, asked.policy.value
+    buckets = carbon_times.buckets(period, carbon_times.stored_part(asked.state, period, asked.now))
     parts = [part for bucket in buckets for part in _parts(asked, bucket)]
     sums = carbon_report.summed(parts)
     whole = carbon_report.summed(one._replace(name="all") for one in parts).get("all")
-    whole_uj = whole.hour.uj if whole else 0
-    value = asked.policy.value
-    extras = Extras(
-        asked.factors.pue, value("carbon.water_l_per_kwh"), value("carbon.price_per_kwh")
-    )
+    everybody = _everybody(asked, period)
+    # of which a share is one, whoever is asked for
+    whole_uj = everybody.gpu_uj if by == "gpu" else everybody.uj
+    extras = Extras(value("carbon.water_l_per_kwh"), value("carbon.price_per_kwh"))
     factors = asked.state.energy_factors(period.first, period.end) if asked.state else {}
-    names = carbon_report.in_order(sums, by_name=asked.question.by == "day")
+    names = carbon_report.in_order(sums, by_name=by == "day")
     labels = [one.name for one in buckets]
     return {
         "name": period.name,
-        "since": time_of(period.first),
-        "until": time_of(period.end),
+        "since": carbon_times.time_of(period.first),
+        "until": carbon_times.time_of(period.end),
         "buckets": labels,
         "rows": [carbon_report.row(one, sums[one], whole_uj, labels, extras) for one in names],
         "total": carbon_report.row("all", whole, whole_uj, labels, extras) if whole else None,
         "factors": carbon_report.factor_rows(factors),
-        "modelled": carbon_report.modelled(factors),
+        "modelled": carbon_report.modelled(factors, of_gpus=by == "gpu"),
+        "not_counted": carbon_report.not_counted(everybody),
     }
+
+
+def _everybody(asked: _Asked, period: Period) -> Hour:
+    sums = asked.state.energy_sums(period.first, period.end) if asked.state else []
+    parts = (Part("", "", used) for _, used in sums)
+    found = carbon_report.summed(parts).get("")
+    return found.hour if found else Hour()
 
 
 def _parts(asked: _Asked, bucket: Period) -> list[Part]:
@@ -218,14 +183,14 @@ def _parts(asked: _Asked, bucket: Period) -> list[Part]:
         return []
     if asked.question.by == "gpu":
         return [
-            Part(uuid, bucket.name, hours, hour)
-            for uuid, party, hours, hour in state.energy_gpu_sums(bucket.first, bucket.end)
+            Part(uuid, bucket.name, used)
+            for uuid, party, used in state.energy_gpu_sums(bucket.first, bucket.end)
             if user in (None, party)
         ]
     name_of = _namer(asked, bucket)
     return [
-        Part(name_of(party), bucket.name, hours, hour)
-        for party, hours, hour in state.energy_sums(bucket.first, bucket.end)
+        Part(name_of(party), bucket.name, used)
+        for party, used in state.energy_sums(bucket.first, bucket.end)
         if user in (None, party)
     ]
 
@@ -241,14 +206,3 @@ def _namer(asked: _Asked, bucket: Period) -> Callable[[str], str]:
 
 def _group(party: str, policy: Policy) -> str:
     return party if party in SPECIAL else str(policy.group_of(party).value)
-
-
-def _buckets(period: Period) -> list[Period]:
-    """Divide the time for a plot: into hours where it is short, else into days of the host's."""
-    is_short = period.end - period.first < _HOURLY
-    found: dict[str, Period] = {}
-    for hour in range(period.first, period.end):
-        local = time_of(hour).astimezone()
-        name = f"{local:%Y-%m-%d %H:%M}" if is_short else f"{local:%Y-%m-%d}"
-        found[name] = found.get(name, Period(name, hour, hour))._replace(end=hour + 1)
-    return list(found.values())

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
-from ds01ctl.commands import carbon_factors, carbon_memory, carbon_reading, gathering
+from ds01ctl.commands import (
+    carbon_factors,
+    carbon_hours,
+    carbon_memory,
+    carbon_reading,
+    gathering,
+)
 from ds01ctl.commands.carbon_memory import JOB, Kept
+from ds01ctl.commands.shown import Shown
 from ds01ctl.core.embodied import charge
 from ds01ctl.core.energy_booking import Booking, book, holders, hours_of
 from ds01ctl.core.energy_interval import Accounted, account
+from ds01ctl.core.energy_nesting import without_doubtful, without_twins
 from ds01ctl.core.plan import Result
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.lock import job_lock
 from ds01ctl.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from ds01ctl.commands.carbon_factors import Factors
     from ds01ctl.commands.carbon_reading import CarbonReading
-    from ds01ctl.core.energy_model import Delta, Portion
+    from ds01ctl.core.energy_model import Delta, GpuShare, Portion
     from ds01ctl.core.intensity import Figure
     from ds01ctl.core.model import Gap
     from ds01ctl.core.plan import Finding
@@ -40,6 +50,20 @@ class Sampled(NamedTuple):
     accounted: Accounted
     factors: Factors
     booking: Booking
+    past: Mapping[int, Factors] = {}
+    """Of its hours that are over."""
+
+
+def shown(config: Path | None, *, dry_run: bool, as_json: bool) -> Shown:
+    """Run `carbon sample`; see sample()."""
+    result = sample(config, dry_run=dry_run)
+
+    def render() -> None:
+        from ds01ctl.report.carbon_sample_text import sample_lines
+
+        print("\n".join(sample_lines(result, whole=dry_run)))
+
+    return Shown(result, render, as_json)
 
 
 def sample(config: Path | None, *, dry_run: bool) -> Result:
@@ -84,23 +108,36 @@ def sampled(config: Path | None, paths: Paths, kept: Kept, cache: Iterable[Figur
     )
     now = gathering.utcnow()
     factors = carbon_factors.factors_of(reading.loaded.policy, cache, now, paths)
+    last, pending = without_twins(kept.counters, kept.pending, reading.duplicates)
     accounted = account(
-        kept.counters,
-        reading.counters,
+        last,
+        without_doubtful(last, reading.counters, reading.doubtful),
         reading.work,
         factors.split,
-        kept.pending,
+        pending,
         at_s=reading.at_s,
     )
     seconds = reading.work.seconds
+    hours = hours_of(now.timestamp(), seconds)
+    longer = carbon_hours.longer_hours(accounted.interval, now)
+    past = carbon_hours.of_past_hours(
+        reading.loaded.policy, cache, factors, {*hours, *chain(*longer.values())}, now
+    )
     booking = book(
         accounted.interval,
         factors.rates,
-        charge(factors.embodied, seconds, holders(reading.work.gpus)),
-        hours_of(now.timestamp(), seconds),
+        charge(factors.embodied, seconds, holders(_gpus(reading))),
+        hours,
         carbon_factors.month_of,
+        carbon_hours.earlier(longer, past),
     )
-    return Sampled(now, reading, kept, accounted, factors, booking)
+    return Sampled(now, reading, kept, accounted, factors, booking, past)
+
+
+def _gpus(reading: CarbonReading) -> dict[str, tuple[GpuShare, ...]]:
+    """Say who is on each GPU that is built in, also where nobody can be seen now."""
+    built_in = [one.uuid for one in reading.gpus] or reading.memory.gpus
+    return {**dict.fromkeys(built_in, ()), **reading.work.gpus}
 
 
 # --- telling ------------------------------------------------------------------------------------

@@ -85,13 +85,15 @@ def apply(
 ) -> Shown:
     """Sample, warn, stop and remove what is due, and remember it all.
 
-    Shows what it will do, and asks. Each container is looked at again right before it is stopped.
-    Stopped ones can be had back with `undo` until their hold is over.
+    Shows what it will do, and asks; without a terminal it wants --yes. Each container is looked at
+    again right before it is stopped. Stopped ones can be had back with `undo` until their hold is
+    over. In report mode (cleanup.mode, cleanup.rules) it only samples and remembers.
 
     \b
     Examples:
       ds01ctl cleanup apply
       ds01ctl cleanup apply --only images --yes
+      ds01ctl cleanup apply --only idle --limit 3
       ds01ctl cleanup apply tonight.json
     """
     from ds01ctl.commands import cleanup_running as run
@@ -106,6 +108,8 @@ def apply(
 @app.command()
 def why(container: Which, config: Config = None, as_json: Json = False) -> Shown:
     """Say what is known of one container: samples, limits, warnings, and what comes next.
+
+    Also what spares it, and each signal beside its threshold. Changes nothing.
 
     \b
     Examples:
@@ -123,10 +127,14 @@ def keep(
     container: Which,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="DATE", help="2026-12-24, that day included; or a time."),
+        typer.Option(
+            "--until",
+            metavar="DATE",
+            help="A day, 2026-12-24, which is included; or a time, 2026-12-24T18:00.",
+        ),
     ] = None,
     for_: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="From now on: 12h, 2d.")
+        str | None, typer.Option("--for", metavar="TIME", help="From now on: 90m, 12h, 2d.")
     ] = None,
     forever: Annotated[
         bool, typer.Option("--forever", help="Until it is gone, or the keep is taken back.")
@@ -141,8 +149,9 @@ def keep(
 ) -> Shown:
     """Keep one container from being stopped and removed, until a time.
 
-    It holds for this very container: one of the same name that is made later is another. Users
-    keep theirs with a file: `touch .keep-alive` in the container's workspace.
+    Say how long, with one of --until, --for and --forever. It holds for this very container: one of
+    the same name that is made later is another. Users keep theirs with a file: `touch .keep-alive`
+    in the container's workspace.
 
     \b
     Examples:
@@ -186,7 +195,11 @@ def undo(
 def history(
     since: Annotated[
         str,
-        typer.Option("--since", metavar="WHEN", help="30m, 2h, 7d, a date or a time."),
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help="So long ago, or from then on: 30m, 2h, 7d, a date or a time.",
+        ),
     ] = "7d",
     user: User = None,
     as_json: Json = False,
@@ -207,11 +220,16 @@ def history(
 @app.command()
 def report(
     mail: Annotated[
-        bool, typer.Option("--mail", help="Send it to mail.to, too: what the weekly job does.")
+        bool,
+        typer.Option(
+            "--mail", help="Send it to mail.to of the policy, too: what the weekly job does."
+        ),
     ] = False,
     since: Annotated[
         str,
-        typer.Option("--since", metavar="WHEN", help="What was done since: 7d, a date or a time."),
+        typer.Option(
+            "--since", metavar="WHEN", help="What was done since: 30m, 2h, 7d, a date or a time."
+        ),
     ] = "7d",
     config: Config = None,
     as_json: Json = False,
@@ -233,7 +251,12 @@ def report(
 def remove_volume(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The volume's full name.")],
     confirm: Annotated[
-        str | None, typer.Option("--confirm", metavar="NAME", help="The same name once more.")
+        str | None,
+        typer.Option(
+            "--confirm",
+            metavar="NAME",
+            help="The same name once more; without it nothing is removed.",
+        ),
     ] = None,
     dry_run: DryRun = False,
     config: Config = None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
-from ds01ctl.commands import cleanup_imaging, cleanup_telling, cleanup_users
+from ds01ctl.commands import cleanup_imaging, cleanup_notices, cleanup_telling, cleanup_users
 from ds01ctl.commands.cleanup_did import Did, of_act, of_done
 from ds01ctl.commands.cleanup_rechecking import Rechecks
 from ds01ctl.errors import Ds01Error
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8
 """Stops whose grace runs at one time; all of them are looked at again right before."""
+RUN_S = 280.0
+"""After which systemd ends the job (jobs): no stop is begun that might not end before."""
+BEFORE_S = 40.0
+"""What a run may take until its first look, and after its last stop."""
 
 
 def carry_out(seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
@@ -35,9 +40,9 @@ def carry_out(seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
 
     if warnings := of("warn"):
         yield from cleanup_telling.warn(warnings, seen, book, paths)
-    stops = of("stop-container")
-    for first in range(0, len(stops), AT_ONCE):
-        yield from _stop(stops[first : first + AT_ONCE], seen, book, paths)
+        book.check()
+    yield from _stop_all(of("stop-container"), seen, book, paths)
+    cleanup_notices.held(seen, book, paths)
     if removals := of("remove-container"):
         yield from _remove(removals, seen, book, paths)
     for one in of("release-gpu"):
@@ -48,6 +53,26 @@ def carry_out(seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
     for one in of("revoke-grant"):
         yield _written(one, book, lambda: _revoked(one))  # noqa: B023 -- called at once
         book.check()
+
+
+def _stop_all(stops: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
+    """Stop a few at a time, as long as the time of the run lasts; the first ones always."""
+    for first in range(0, len(stops), AT_ONCE):
+        some = stops[first : first + AT_ONCE]
+        since_s = time.clock_gettime(time.CLOCK_BOOTTIME) - seen.clock.boottime_s
+        if first and is_too_late(some, since_s):
+            left = "left for the next run: those before it took all the time that a run has"
+            yield from (Did(one, "skipped", left) for one in stops[first:])
+            return
+        yield from _stop(some, seen, book, paths)
+
+
+def is_too_late(stops: Sequence[Change], since_s: float) -> bool:
+    """Tell whether systemd might end the run while it waits for these; since_s: since the look."""
+    from ds01ctl.act.engine import ANSWER_S
+
+    longest = max(one.grace_s for one in stops)
+    return since_s + longest + ANSWER_S + BEFORE_S > RUN_S
 
 
 def _stop(stops: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
@@ -87,10 +112,21 @@ def _stop(stops: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iter
 
 
 def _remove(removals: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
+    rechecks = Rechecks(removals, seen, paths)
+    dids: list[Did] = []
+    try:
+        for did in _removed(removals, rechecks, book):
+            dids.append(did)
+            yield did
+    finally:
+        # their owners are to know, also where the store then fails
+        cleanup_notices.removed(dids, seen, paths)
+
+
+def _removed(removals: Sequence[Change], rechecks: Rechecks, book: Book) -> Iterator[Did]:
     from ds01ctl.act import containers
     from ds01ctl.observe import container_sizes
 
-    rechecks = Rechecks(removals, seen, paths)
     for one in removals:
         freed = container_sizes.of_one(one.engine, one.target)
         recheck = rechecks.of(one)

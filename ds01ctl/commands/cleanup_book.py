@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from ds01ctl import __version__
 from ds01ctl.cleanupstate import Logged
 from ds01ctl.commands import gathering
+from ds01ctl.commands.cleanup_entries import key_of, logged, said_of, stopped, told_of, unwritten
+from ds01ctl.commands.cleanup_history import is_noted
 from ds01ctl.commands.cleanup_memory import Memory, at_text
-from ds01ctl.commands.cleanup_reclaiming import DAYS, Reclaiming, by_day
+from ds01ctl.commands.cleanup_reclaiming import DAYS, Reclaiming, by_day, equivalents
 from ds01ctl.commands.cleanup_rows import clock_row, watch_text
-from ds01ctl.core.cleanup_model import DONE_UNWRITTEN, Warned
+from ds01ctl.core.cleanup_model import Warned
 from ds01ctl.state import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ds01ctl.commands.cleanup_did import Did
     from ds01ctl.commands.cleanup_looking import Look
@@ -115,21 +117,36 @@ class Book:
             marks["events_at"] = seen.clock.now.isoformat()
         if seen.leftovers.people_mark is not None:
             marks["departed"] = seen.leftovers.people_mark
+            marks["departed_at"] = seen.clock.now.isoformat()
         return {name: json.dumps(value) for name, value in marks.items()}
 
     # --- deeds ---
 
-    def warned(self, dids: Iterable[Did]) -> None:
-        """Remember warnings right after they were delivered; before anything else is done."""
+    def warned(self, dids: Sequence[Did]) -> list[Did]:
+        """Remember warnings right after they were delivered; before anything else is done.
+
+        Raises nothing, as ``end``: one that could not be noted down is given again.
+        """
+        try:
+            self._warned(dids)
+        except StateError as error:
+            self._broken = error
+            return [unwritten(did, error) for did in dids]
+        return list(dids)
+
+    def _warned(self, dids: Sequence[Did]) -> None:
         now = gathering.utcnow()
         rows = []
         for did in dids:
             change = did.change
-            rows.append(_logged(change, did.outcome, {"error": did.error, **_of(did)}))
+            if did.outcome == "done" or not is_noted(change, self._state, now):
+                rows.append(logged(change, did.outcome, {"error": did.error, **told_of(did)}))
             watch = self._watches.get(change.target)
             if did.outcome == "done" and watch is not None:
                 counted = watch.idle_s if change.part == "idle" else watch.ran_s
-                one = Warned(change.part, change.stage, now, counted, did.channels)
+                one = Warned(
+                    change.part, change.stage, now, counted, did.channels, did.channel_errors
+                )
                 self._watches[change.target] = watch._replace(warned=(*watch.warned, one))
                 self._count(f"warn|{change.part}|{change.stage}")
         with self._state.transaction():
@@ -137,15 +154,25 @@ class Book:
             self._put([did.change.target for did in dids])
             self._put_totals()
 
+    def held(self, promised: Mapping[str, float]) -> None:
+        """Remember of which holds, in seconds by full id, the owners are told."""
+        for id_, hold_s in promised.items():
+            if watch := self._watches.get(id_):
+                self._watches[id_] = watch._replace(
+                    promised_s=max(watch.promised_s, hold_s), is_hold_told=True
+                )
+        with self._state.transaction():
+            self._put(promised)
+
     def begin(self, changes: Sequence[Change]) -> None:
         """Write that these are about to be done."""
-        rows = [_logged(one, "begun", self._equivalents(one)) for one in changes]
+        rows = [logged(one, "begun", self._equivalents(one)) for one in changes]
         if not rows:
             return
         with self._state.transaction():
             last = self._state.add_log(rows)
         for back, one in enumerate(reversed(changes)):
-            self._seqs[_key(one)] = last - back
+            self._seqs[key_of(one)] = last - back
 
     def end(self, did: Did) -> Did:
         """Write what came of one; raises nothing, for it must be told whatever the store does.
@@ -156,9 +183,7 @@ class Book:
             self._end(did)
         except StateError as error:
             self._broken = error
-            if did.outcome == "done":
-                told = f"{DONE_UNWRITTEN} it could not be noted down: {error.message}"
-                return did._replace(outcome="failed", error=told)
+            return unwritten(did, error)
         return did
 
     def check(self) -> None:
@@ -169,14 +194,14 @@ class Book:
     def _end(self, did: Did) -> None:
         """Write what came of one, and all that follows from it, in one."""
         change = did.change
-        said = _said(change) | self._equivalents(change)
-        said |= {"error": did.error, "note": did.note, **_of(did)}
+        said = said_of(change) | self._equivalents(change)
+        said |= {"error": did.error, "note": did.note, **told_of(did)}
         watch = self._watches.get(change.target)
         if did.outcome == "done":
             self._count(f"{change.kind}|{change.part}")
             self._count(f"freed|{change.part}", did.freed_bytes or 0)
             if watch is not None and change.kind == "stop-container":
-                self._watches[change.target] = watch._replace(stopped_by_us=change.reason)
+                self._watches[change.target] = stopped(watch, change)
                 if change.part == "idle":
                     self._reclaiming.begin(change.target, said.get("gpu_equivalents"))
             elif watch is not None and change.kind == "start-container":
@@ -184,10 +209,11 @@ class Book:
                 self._watches[change.target] = watch._replace(stopped_by_us="", warned=())
             elif watch is not None and change.kind == "release-gpu":
                 self._watches[change.target] = watch._replace(gpu_released=True)
-        elif did.outcome == "failed":
+        elif did.outcome == "failed" and not did.is_unknown:
             self._count(f"failed|{change.part}")
+        outcome = "begun" if did.is_unknown else did.outcome
         with self._state.transaction():
-            self._state.settle_log(self._seqs[_key(change)], did.outcome, json.dumps(said))
+            self._state.settle_log(self._seqs[key_of(change)], outcome, json.dumps(said))
             self._put([change.target])
             self._put_totals()
 
@@ -246,42 +272,3 @@ class Book:
         if change.kind != "stop-container":
             return {}
         return {"gpu_equivalents": equivalents(self._seen, change.target)}
-
-
-def equivalents(seen: Look, id_: str) -> float | None:
-    """Count the GPU equivalents that a container holds; None: that is not known."""
-    from ds01ctl.core.allocation import allocated_gpus
-    from ds01ctl.core.gpu_access import GpuAccess, units
-
-    workload = seen.workload(id_)
-    if workload is None:
-        return None
-    given = allocated_gpus(workload, seen.snapshot)
-    used = {use.mig_uuid or use.gpu_uuid for use in workload.uses}
-    uuids = (given[0] if given else frozenset()) | used
-    return units(GpuAccess(("held",), frozenset(uuids), ()), seen.snapshot.gpus)
-
-
-def _key(change: Change) -> tuple[str, str, str]:
-    return change.kind, change.engine, change.target
-
-
-def _logged(change: Change, outcome: str, more: dict[str, Any]) -> Logged:
-    at = at_text(gathering.utcnow())
-    row = json.dumps(_said(change) | more)
-    return Logged(0, at, change.kind, change.part, change.target, change.user, outcome, row)
-
-
-def _said(change: Change) -> dict[str, Any]:
-    return {
-        "name": change.name,
-        "engine": change.engine,
-        "reason": change.reason,
-        "evidence": list(change.evidence),
-        "identity": dict(change.identity),
-        "stage": change.stage,
-    }
-
-
-def _of(did: Did) -> dict[str, Any]:
-    return {"channels": list(did.channels), "freed_bytes": did.freed_bytes}

@@ -31,6 +31,8 @@ class Did(NamedTuple):
     freed_bytes: int | None = None
     channel_errors: tuple[str, ...] = ()
     """Of a warning: why other channels did not take it."""
+    is_unknown: bool = False
+    """Of one that failed: it may be done yet; the next run looks, and settles it."""
 
 
 def planned(change: Change) -> Did:
@@ -84,9 +86,11 @@ def of_act(change: Change, act: Callable[[], Done]) -> Did:
 
 def of_done(change: Change, became: Done | Ds01Error) -> Did:
     """Tell what came of one act; what was so already is not our doing."""
+    from ds01ctl.act.engine_answers import UnknownError
+
     if isinstance(became, Ds01Error):
         told = f"{became.message}; {became.hint}" if became.hint else became.message
-        return Did(change, "failed", told)
+        return Did(change, "failed", told, is_unknown=isinstance(became, UnknownError))
     if became.outcome == "done":
         return Did(change, "done", note=became.why, freed_bytes=became.freed_bytes)
     return Did(change, "skipped", became.why or "it is so already")

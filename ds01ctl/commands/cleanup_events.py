@@ -72,6 +72,7 @@ def of_dids(dids: list[Did], command: str = SOURCE) -> Iterator[Event]:
             "error": did.error,
             "stage": change.stage,
             "channels": list(did.channels),
+            "channel_errors": list(did.channel_errors),
             "freed_bytes": did.freed_bytes,
         }
         yield _event(change.kind, change.part, change.user, details, command)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.config.nearest import nearest
-from ds01ctl.errors import UsageError
+from ds01ctl.errors import Ds01Error, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from ds01ctl.core.model import Snapshot
 
 _SHORTEST_ID = 4
 _MOST_TOLD = 6
@@ -42,3 +44,11 @@ def find(text: str, known: Iterable[Named], *, hint: str) -> Named:
             )
     near = nearest(text, [one.name for one in known])
     raise UsageError(f"no container {text}", f"did you mean {near}? {hint}" if near else hint)
+
+
+def need_engines(snapshot: Snapshot) -> None:
+    """Raise Ds01Error where no container can be found because no engine has answered."""
+    if snapshot.lacks("docker") and not snapshot.containers:
+        told = (one.reason for one in snapshot.gaps if one.source == "docker")
+        reason = next(told, "no engine answers")
+        raise Ds01Error(f"containers cannot be listed: {reason}", "see: ds01ctl doctor")

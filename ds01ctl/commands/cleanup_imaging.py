@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from ds01ctl.commands.cleanup_did import Did, of_act
+from ds01ctl.commands import stepping
+from ds01ctl.commands.cleanup_did import Did, of_act, of_done
 from ds01ctl.core import images
 from ds01ctl.errors import Ds01Error
+from ds01ctl.state import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ds01ctl.act.containers import Done
+    from ds01ctl.act.images import Removal
     from ds01ctl.commands.cleanup_book import Book
     from ds01ctl.commands.cleanup_looking import Look
     from ds01ctl.core.cleanup_model import Change
@@ -62,22 +67,37 @@ def _change_of(target: str, said: object) -> Change:
 
 
 def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
-    """Remove image by image, while the disk is as full as the plan says that it must be."""
+    """Remove images, while the disk is as full as the plan says that it must be.
+
+    Each waits a while before it is removed: those that are due at any rate wait together.
+    """
+    from ds01ctl.act.images import AT_ONCE
+
     reserve = [one for one in seen.leftovers.reserve if one.skip is None] if changes else []
     planned = {id(one) for one in changes}
     enough: set[str] = set()
-    for group in images.by_image([*changes, *reserve]):
+    left = deque(images.by_image([*changes, *reserve]))
+    while left:
+        group = left[0]
         engine, is_planned = group[0].engine, id(group[0]) in planned
         if engine in enough and not is_planned:
+            left.popleft()
             continue
-        why = images.still_due(group[0], _disk(group[0], seen, paths))
+        disk = _disk(group[0], seen, paths)
+        why = images.still_due(group[0], disk)
         if why is not None:
             if is_planned:
                 yield from (Did(one, "skipped", why) for one in group)
             # another engine's disk may be too full still
             enough.add(engine)
+            left.popleft()
             continue
-        yield from _image(group, book)
+        count = images.due_together(left, disk, AT_ONCE)
+        some = [left.popleft() for _ in range(count)]
+        if len(group) > 1:
+            yield from _image(group, book)
+        else:
+            yield from _together([one for (one,) in some], seen, book, paths)
         book.check()
 
 
@@ -104,12 +124,52 @@ def _image(group: Sequence[Change], book: Book) -> Iterator[Did]:
         yield did
 
 
+def _together(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
+    """Remove images of one engine that have one name at most, each looked at right before."""
+    from ds01ctl.act import images as act
+
+    left = {one.target: one for one in changes}
+    removals = [_removal(one, seen, paths) for one in changes]
+    try:
+        ended = act.remove_images(
+            changes[0].engine, removals, begin=lambda removal: book.begin([left[removal.id]])
+        )
+        # what is held is put back where nothing can be noted down any more, and at SIGTERM
+        with stepping.interrupted_by_signals(), closing(ended):
+            for removal, became in ended:
+                yield book.end(_with_freed(of_done(left.pop(removal.id), became)))
+                book.check()
+    except StateError:
+        raise
+    except Ds01Error as error:
+        # the engine did not answer, and nothing was begun
+        for one in left.values():
+            book.begin([one])
+            yield book.end(of_done(one, error))
+
+
+def _removal(change: Change, seen: Look, paths: Paths) -> Removal:
+    from ds01ctl.act.images import Removal
+
+    tags = tuple(tag for tag in change.identity.get("tags", "").split(",") if tag)
+    return Removal(
+        change.target,
+        tags,
+        change.identity.get("touched_before"),
+        lambda: images.still_due(change, _disk(change, seen, paths)),
+    )
+
+
+def _with_freed(did: Did) -> Did:
+    """Tell what it frees as it was estimated: an engine does not tell."""
+    if did.outcome != "done" or did.freed_bytes is not None or did.change.kind != "remove-image":
+        return did
+    return did._replace(freed_bytes=did.change.frees_bytes)
+
+
 def _single(change: Change, book: Book, seen: Look | None = None) -> Did:
     book.begin([change])
-    did = of_act(change, lambda: _act(change, seen))
-    if did.outcome == "done" and did.freed_bytes is None and change.kind == "remove-image":
-        did = did._replace(freed_bytes=change.frees_bytes)
-    return book.end(did)
+    return book.end(_with_freed(of_act(change, lambda: _act(change, seen))))
 
 
 def _act(change: Change, seen: Look | None) -> Done:

@@ -11,12 +11,13 @@ from ds01ctl.core.model import Gap
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ds01ctl.core.cleanup_model import Clock, Keep
-    from ds01ctl.core.model import Container
+    from ds01ctl.core.model import Container, Snapshot
     from ds01ctl.core.policy import Policy
     from ds01ctl.core.workload import Workload
+    from ds01ctl.observe.users import UsersReading
     from ds01ctl.paths import Paths
 
 
@@ -44,8 +45,8 @@ def read(
     try:
         rows = cleanup_keeps.load(paths)
     except Ds01Error as error:
-        parts = ("idle", "runtime", "stopped", "created", "users")
-        trips = (Trip("state", parts, error.message),)  # type: ignore[arg-type]  # five of the parts
+        parts = ("idle", "runtime", "stopped", "created", "gpu-holds", "users")
+        trips = (Trip("state", parts, error.message),)  # type: ignore[arg-type]  # six of the parts
         gaps = (Gap("keeps", "failed", f"{error.message}; {error.hint}"),)
     files = of_users([one.container for one in workloads if one.container], workloads, policy,
                      paths, clock)  # fmt: skip
@@ -70,17 +71,59 @@ def of_users(
     }
     hours = policy.value("policies.keepalive_max_duration_h")
     longest = None if hours is None else timedelta(hours=float(hours))
-    return keep_files.read(containers, owners, homes_of(workloads, policy), paths, clock, longest)
+    homes = homes_of(workloads, policy, paths)
+    sure = frozenset(
+        one.container.id for one in workloads if one.container and one.owner.confidence == "certain"
+    )
+    return keep_files.read(containers, owners, homes, paths, clock, longest, sure)
 
 
-def homes_of(workloads: Sequence[Workload], policy: Policy) -> dict[int, str]:
-    """Give the home folder of each owner, as the policy's home directories have it."""
+def homes_of(
+    workloads: Sequence[Workload], policy: Policy, paths: Paths
+) -> dict[int, tuple[str, ...]]:
+    """Give the folders that may be each owner's home: the account's, and those of the policy.
+
+    In another's folder a file counts only if it is his own.
+    """
+    from ds01ctl.observe import user_homes
+
+    logins = {w.owner.uid: w.owner.login for w in workloads if w.owner.uid and w.owner.login}
+    told = user_homes.read(
+        logins, paths.under("/etc/passwd"), deadline_s=float(policy.value("users.timeout_s"))
+    )
+    folders = [str(one).rstrip("/") for one in policy.value("users.home_dirs") or ("/home",)]
     homes = {}
-    folder = next(iter(policy.value("users.home_dirs") or ("/home",)))
-    for one in workloads:
-        if one.owner.uid and one.owner.login:
-            homes[one.owner.uid] = f"{str(folder).rstrip('/')}/{one.owner.login}"
+    for uid, login in logins.items():
+        own = [told[uid]] if uid in told else []
+        homes[uid] = tuple(dict.fromkeys([*own, *(f"{folder}/{login}" for folder in folders)]))
     return homes
+
+
+def nobodys(policy: Policy, snapshot: Snapshot, paths: Paths) -> frozenset[str]:
+    """Give the names in exemptions that are surely nobody's; none while the directory is down."""
+    names = {one.username for one in policy.exemptions}
+    names -= {*snapshot.uids, *snapshot.users.values()}
+    if not names or snapshot.lacks("users"):
+        return frozenset()
+    return frozenset(names) & ask_names(names, policy, snapshot, paths).gone
+
+
+def ask_names(
+    names: Collection[str], policy: Policy, snapshot: Snapshot, paths: Paths
+) -> UsersReading:
+    """Ask the name service for logins that nothing here has named yet."""
+    from ds01ctl.observe import users
+
+    # a directory's "no such user" counts only where it has answered for somebody else
+    return users.read(
+        (),
+        {*names, *snapshot.users.values()},
+        (),
+        deadline_s=float(policy.value("users.timeout_s")),
+        home_dirs=(),
+        passwd=paths.under("/etc/passwd"),
+        nsswitch=paths.under("/etc/nsswitch.conf"),
+    )
 
 
 def admins(policy: Policy, paths: Paths, clock: Clock) -> frozenset[str]:

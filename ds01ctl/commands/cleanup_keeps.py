@@ -107,5 +107,5 @@ def _aware(text: str) -> datetime:
 
 
 def _unusable(path: Path, why: str) -> Ds01Error:
-    what = f"{path}: {why}; nothing is stopped or removed until it can be read"
+    what = f"{path}: {why}; no container is stopped or removed until it can be read"
     return Ds01Error(what, f"correct it, or give up its keeps: mv {path} {path}.broken")

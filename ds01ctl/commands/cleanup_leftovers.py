@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.cleanup_case import report_only
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from ds01ctl.core.cleanup import World
     from ds01ctl.core.cleanup_model import Part
     from ds01ctl.core.departed import Departed
-    from ds01ctl.core.model import Gap
+    from ds01ctl.core.model import Container, Gap
     from ds01ctl.core.policy import Policy
     from ds01ctl.core.volumes import VolumeRow
     from ds01ctl.core.workload import Workload
     from ds01ctl.observe.engine_images import ImagesReading
     from ds01ctl.paths import Paths
 
+ASKED = "departed_at"
+"""The mark that says when it was asked last who has an account."""
+ASK_AGAIN = timedelta(hours=20)
+_ITSELF = "was made with --rm: a stop removes it, and cleanup.auto_remove is report"
 IMAGE_PARTS: frozenset[Part] = frozenset({"images", "cache", "networks", "volumes"})
 
 
@@ -41,7 +46,7 @@ class Leftovers(NamedTuple):
     people: tuple[Departed, ...] | None = None
     """Those who have left; None: nobody looked."""
     people_mark: Any = None
-    """To be remembered of them."""
+    """To be remembered of them; None: nothing new is known."""
     settled: tuple[Settled, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
@@ -174,21 +179,35 @@ def _settled(found: Leftovers, seen: Look) -> tuple[Settled, ...]:
 # --- people -----------------------------------------------------------------------------------
 
 
+def asked_today(seen: Look, paths: Paths) -> Look:
+    """Ask who has an account, if nobody has for a day, and only have it remembered.
+
+    That somebody has left rests on answers from day to day, whoever asks for the part users.
+    """
+    told = seen.memory.mark(ASKED)
+    with suppress(TypeError, ValueError):
+        if timedelta(0) <= seen.clock.now - datetime.fromisoformat(told) < ASK_AGAIN:
+            return seen
+    is_asked = "users" in seen.wish.parts or not seen.has_containers
+    if is_asked or seen.world is None or seen.snapshot.lacks("users"):
+        return seen
+    mark = _with_people(NOTHING, seen, seen.world, paths).people_mark
+    return seen._replace(leftovers=seen.leftovers._replace(people_mark=mark))
+
+
 def _with_people(found: Leftovers, seen: Look, world: World, paths: Paths) -> Leftovers:
     from ds01ctl.commands import cleanup_users
     from ds01ctl.core import cleanup_limits as limits
     from ds01ctl.core import cleanup_protect as protect
 
     mine = [one for one in seen.workloads if one.container]
-    spared = {
-        one.container.id: "was made with --rm: a stop removes it, and cleanup.auto_remove is report"
-        for one in mine
-        if one.container and one.container.state == "running" and _removes_itself(one, seen.policy)
-    } | {
-        one.container.id: left.why
-        for one in mine
-        if one.container and (left := protect.spared(one, one.container, world, seen.policy))
-    }
+    spared: dict[str, str] = {}
+    for one, container in ((one, one.container) for one in mine if one.container):
+        if container.state == "running" and _removes_itself(one, seen.policy):
+            spared[container.id] = _ITSELF
+        if left := protect.spared(one, container, world, seen.policy):
+            spared[container.id] = left.why
+    spared |= _spared(mine, seen, paths)
     known = cleanup_users.Known(
         seen.snapshot,
         seen.workloads,
@@ -204,15 +223,55 @@ def _with_people(found: Leftovers, seen: Look, world: World, paths: Paths) -> Le
     )
     told = cleanup_users.look(known, seen.policy, paths)
     plan = told.decision.plan
+    is_unknown = any(one.kind == "departed-unknown" for one in plan.notices)
     return found._replace(
         plan=Plan(
             (*found.plan.changes, *plan.changes),
             (*found.plan.notices, *told.notices, *plan.notices),
         ),
         people=told.decision.people,
-        people_mark=cleanup_users.mark_of(told.decision.memory),
+        people_mark=None if is_unknown else cleanup_users.mark_of(told.decision.memory),
         gaps=(*found.gaps, *told.gaps),
     )
+
+
+def _spared(workloads: Iterable[Workload], seen: Look, paths: Paths) -> dict[str, str]:
+    """Say which containers are not touched though their owner has left, and why."""
+    found = {}
+    for one in workloads:
+        why = _why_stays(one, seen) if one.container else None
+        if why is None and one.container and one.container.state == "running":
+            why = _of_others(one, one.container, seen.policy, paths)
+        if why and one.container:
+            found[one.container.id] = why
+    return found
+
+
+def _why_stays(workload: Workload, seen: Look) -> str | None:
+    """Say by which exemption it stays; a stopped one does while no stopped one is removed."""
+    from ds01ctl.core import cleanup_protect as protect
+
+    state = workload.container.state if workload.container else ""
+    parts: tuple[Part, ...] = {"running": ("idle", "runtime"), "exited": ("stopped",)}.get(
+        state, ()
+    )  # type: ignore[assignment]  # three of the parts
+    rows = (protect.exempt(workload, one, seen.policy, seen.clock.now) for one in parts)
+    why = next((one for one in rows if one), None)
+    return why or (report_only(seen.policy, "stopped") if state == "exited" else None)
+
+
+def _of_others(
+    workload: Workload, container: Container, policy: Policy, paths: Paths
+) -> str | None:
+    """Say that somebody else may be at work in it: a process is no system's and not the owner's."""
+    from ds01ctl.observe import container_uids
+
+    uids = container_uids.of(container, paths)
+    if uids is None:
+        return "as whom its processes run can't be read"
+    first = int(policy.value("enforcement.min_uid"))
+    others = sorted(uid for uid in uids if uid >= first and uid != workload.owner.uid)
+    return f"uid {others[0]} is at work in it" if others else None
 
 
 def _removes_itself(workload: Workload, policy: Policy) -> bool:

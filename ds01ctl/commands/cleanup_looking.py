@@ -10,6 +10,7 @@ from ds01ctl.commands import cleanup_keepers, cleanup_leftovers, cleanup_memory,
 from ds01ctl.commands.cleanup_settling import Settled, settle
 from ds01ctl.core import cleanup as core
 from ds01ctl.core import cleanup_limits, idle
+from ds01ctl.core.cleanup_holding import begun_anew
 from ds01ctl.core.cleanup_model import PARTS, Part, Plan
 from ds01ctl.core.inventory import inventory
 
@@ -41,8 +42,9 @@ class Wish(NamedTuple):
 
     @property
     def parts(self) -> frozenset[Part]:
-        """Give the parts that are asked for."""
-        return frozenset(cast("tuple[Part, ...]", self.only) or PARTS)
+        """Give the parts that are asked for; images and the like are nobody's own."""
+        asked = frozenset(cast("tuple[Part, ...]", self.only) or PARTS)
+        return asked - cleanup_leftovers.IMAGE_PARTS if self.users else asked
 
 
 class Look(NamedTuple):
@@ -175,7 +177,7 @@ def _advanced(
     return {id_: watch for id_, watch in found.items() if id_ in listed}
 
 
-def _decided(seen: Look, keep_notices: Plan, paths: Paths, *, sizes: bool) -> Look:
+def _decided(seen: Look, keep_plan: Plan, paths: Paths, *, sizes: bool) -> Look:
     """Decide about containers, then about what else was asked for."""
     wish, memory = seen.wish, seen.memory
     world = core.World(
@@ -189,14 +191,18 @@ def _decided(seen: Look, keep_notices: Plan, paths: Paths, *, sizes: bool) -> Lo
         version_since=memory.version_since(__version__),
         previous=memory.clock,
         only=wish.parts & CONTAINER_PARTS,
-        users=chosen(seen),
+        users=chosen(seen, paths),
         limit=wish.limit,
+        nobody=cleanup_keepers.nobodys(seen.policy, seen.snapshot, paths),
     )
+    held = begun_anew(world, seen.policy, are_keeps_known=not keep_plan.trips)
+    seen = seen._replace(watches={**seen.watches, **held})
+    world = world._replace(watches=seen.watches)
     plan = core.proposed(world, seen.policy) if world.only else Plan()
     left = cleanup_leftovers.look(seen, world, paths, sizes=sizes)
     # together: a number, and what is too much, are of the whole run
     whole = plan._replace(changes=(*plan.changes, *left.plan.changes))
-    plan = _joined(core.bounded(whole, world, seen.policy), keep_notices, left.plan)
+    plan = _joined(core.bounded(whole, world, seen.policy), keep_plan, left.plan)
     gaps = tuple(dict.fromkeys((*seen.gaps, *left.gaps)))
     return seen._replace(plan=plan, leftovers=left, gaps=gaps, world=world)
 
@@ -217,13 +223,17 @@ def coming_of(seen: Look) -> tuple[Coming, ...]:
     return coming(seen.world, seen.policy) if seen.world else ()
 
 
-def chosen(seen: Look) -> frozenset[str] | None:
+def chosen(seen: Look, paths: Paths) -> frozenset[str] | None:
     """Resolve --user to logins; None: everybody's. Raises UsageError for nobody known here."""
     from ds01ctl.config.nearest import nearest
     from ds01ctl.errors import UsageError
 
     owners = {one.owner.login for one in seen.workloads if one.owner.login}
     known = {*owners, *seen.policy.roster, *seen.snapshot.users.values(), *seen.snapshot.uids}
+    if strange := set(seen.wish.users) - known:
+        # who has nothing here may have an account all the same
+        asked = cleanup_keepers.ask_names(strange, seen.policy, seen.snapshot, paths)
+        known |= strange if asked.gaps else set(asked.uids)
     for login in seen.wish.users:
         if login not in known:
             near = nearest(login, known)

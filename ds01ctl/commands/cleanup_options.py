@@ -28,14 +28,18 @@ def _words(names: list[str] | None) -> list[str] | None:
 
 User = Annotated[
     list[str] | None,
-    typer.Option("--user", metavar="LOGIN", help="Only what is this user's; may be repeated."),
+    typer.Option(
+        "--user",
+        metavar="LOGIN",
+        help="Only what is this user's, so no images, networks and the like; may be repeated.",
+    ),
 ]
 Only = Annotated[
     list[str] | None,
     typer.Option(
         "--only",
         metavar="PART",
-        help=f"Only these parts, with commas between: {', '.join(PARTS)}.",
+        help=f"Only these parts (default: all), with commas between: {', '.join(PARTS)}.",
         callback=_words,
         autocompletion=lambda: list(PARTS),
     ),
@@ -43,7 +47,10 @@ Only = Annotated[
 Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", metavar="N", min=0, help="Stop and remove at most N, the longest due first."
+        "--limit",
+        metavar="N",
+        min=0,
+        help="Stop and remove at most N, the longest due first (default: what the breakers allow).",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -59,10 +66,14 @@ def wish(
     limit: int | None,
     config: Path | None,
 ) -> Wish:
-    """Collect what was asked for."""
+    """Collect what was asked for. Raises UsageError for parts that no user has."""
     from ds01ctl.commands.cleanup_looking import Wish
 
-    return Wish(tuple(user or ()), tuple(only or ()), limit, config)
+    asked = Wish(tuple(user or ()), tuple(only or ()), limit, config)
+    if not asked.parts:
+        what = f"--user: {', '.join(only or ())}: these are nobody's own"
+        raise UsageError(what, "leave out --user, or take other parts")
+    return asked
 
 
 def shown(

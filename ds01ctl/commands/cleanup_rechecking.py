@@ -37,7 +37,7 @@ class Rechecks:
         self._seen, self._paths = seen, paths
         self._containers = [c for one in changes if (c := seen.container(one.target))]
         self._files = self._keeps_of_users()
-        idle = {one.target for one in changes if one.part == "idle"}
+        idle = {one.target for one in changes if _must_be_idle(one)}
         self._samples = self._sampled([one for one in self._containers if one.id in idle])
 
     def of(self, change: Change) -> Callable[[], str | None]:
@@ -69,7 +69,7 @@ class Rechecks:
 
     def _active(self, change: Change) -> str | None:
         """Compare with the look: whatever was done since then counts."""
-        if change.part != "idle":
+        if not _must_be_idle(change):
             return None
         last, sample = self._seen.samples.get(change.target), self._samples.get(change.target)
         workload = self._seen.workload(change.target)
@@ -114,3 +114,7 @@ class Rechecks:
         with nvml.start(last_seen) as child:
             reading = nvml.collect(child, deadline_s=timeout_s, paths=self._paths)
         return reading, gpu_activity.of(reading)
+
+
+def _must_be_idle(change: Change) -> bool:
+    return change.kind == "stop-container" and change.part in {"idle", "users"}

@@ -49,6 +49,20 @@ class Reclaiming:
         return added
 
 
+def equivalents(seen: Look, id_: str) -> float | None:
+    """Count the GPU equivalents that a container holds; None: that is not known."""
+    from ds01ctl.core.allocation import allocated_gpus
+    from ds01ctl.core.gpu_access import GpuAccess, units
+
+    workload = seen.workload(id_)
+    if workload is None:
+        return None
+    given = allocated_gpus(workload, seen.snapshot)
+    used = {use.mig_uuid or use.gpu_uuid for use in workload.uses}
+    uuids = (given[0] if given else frozenset()) | used
+    return units(GpuAccess(("held",), frozenset(uuids), ()), seen.snapshot.gpus)
+
+
 # --- by day -----------------------------------------------------------------------------------
 
 DAYS = "gpu_days"

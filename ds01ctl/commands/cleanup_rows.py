@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.cleanup_model import Clock, Interval, Reading, Sample, Warned, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def watch_text(watch: Watch) -> str:
@@ -42,6 +45,9 @@ def read_watch(text: str) -> Watch | None:
             ran_s=float(row["ran_s"]),
             stopped_s=float(row["stopped_s"]),
             created_s=float(row["created_s"]),
+            hold_from_s=float(row.get("hold_from_s", 0)),
+            promised_s=float(row.get("promised_s", 0)),
+            is_hold_told=bool(row.get("is_hold_told")),
             warned=tuple(_warned(*one) for one in row["warned"]),
             intervals=tuple(_interval(*one) for one in row["intervals"]),
         )
@@ -91,9 +97,15 @@ def _interval(at: float, seconds: float, verdict: Any, evidence: list[str], *_: 
 
 
 def _warned(
-    part: Any, stage: int, at: float, counted_s: float, channels: list[str], *_: Any
+    part: Any,
+    stage: int,
+    at: float,
+    counted_s: float,
+    channels: list[str],
+    errors: Iterable[str] = (),
+    *_: Any,
 ) -> Warned:
-    return Warned(part, int(stage), _at(at), float(counted_s), tuple(channels))
+    return Warned(part, int(stage), _at(at), float(counted_s), tuple(channels), tuple(errors))
 
 
 def _seconds(moment: datetime) -> float:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import Gap
     from ds01ctl.paths import Paths
 
+_NOT_USERS = frozenset({"infrastructure", "system"})
+
 
 def plan(wish: Wish, out: Path | None) -> Result:
     """Look, and say what would be done, and what comes next; out: save it."""
@@ -71,7 +73,7 @@ def apply(wish: Wish, saved: Path | None, *, yes: bool, as_json: bool) -> Result
         if file or shown:
             # what goes beyond the plan was in no file, and nobody was asked
             seen = seen._replace(leftovers=seen.leftovers.as_planned())
-        return _carry_out(seen, paths, began)
+        return _carry_out(cleanup_leftovers.asked_today(seen, paths), paths, began)
 
 
 def _locks(wish: Wish) -> Iterator[str]:
@@ -138,9 +140,11 @@ def _carry_out(seen: Look, paths: Paths, began: float) -> Result:
 
 def _done(seen: Look, book: Book, paths: Paths, dids: list[Did]) -> tuple[Any, ...]:
     """Remember the look, then do what is due; dids: what came of it, so far as it came."""
-    from ds01ctl.commands import cleanup_acting
+    from ds01ctl.commands import cleanup_acting, cleanup_notices
 
     book.look()
+    if seen.has_containers:
+        cleanup_notices.settled(seen.settled, seen, paths)
     news = book.trips(seen.plan.trips)
     dids.extend(cleanup_acting.carry_out(seen, book, paths))
     return news
@@ -200,10 +204,22 @@ def examined(seen: Look) -> dict[str, Any]:
         "containers": len(containers),
         "running": sum(1 for one in containers if one.state == "running"),
         "sampled": len(seen.samples),
+        "not_judged": _not_judged(seen),
         "known_before": sum(1 for one in containers if one.id in seen.memory.watches),
         "images": len(left.reading.images) if left.reading and has_images else None,
-        "accounts": len(left.people) if left.people is not None else None,
+        "departed_users": len(left.people) if left.people is not None else None,
     }
+
+
+def _not_judged(seen: Look) -> int:
+    """Count running containers that neither idle nor run too long, as they have no GPU."""
+    value = seen.policy.value
+    if value("cleanup.idle_without_gpu") or value("cleanup.runtime_without_gpu"):
+        return 0
+    if not {"idle", "runtime"} & seen.wish.parts:
+        return 0
+    running = (w for w in seen.workloads if w.container and w.container.state == "running")
+    return sum(1 for one in running if one.verdict not in _NOT_USERS and not one.has_gpu)
 
 
 def coming_row(one: Any, seen: Look) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Find out what became of what a run had begun that was killed: from what is there now."""
+"""Find out, from what is there now, what became of what an earlier run had begun.
+
+It was killed meanwhile, or the engine gave it no answer.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from ds01ctl.observe.engine_images import ImagesReading
 
 _KILLED = "the run was killed before it came to it"
-_UNSURE = "the run was killed meanwhile; what came of it is not known"
+_UNSURE = "what came of it is not known: the run was killed meanwhile, or the engine did not answer"
 
 
 class Settled(NamedTuple):
@@ -74,18 +77,24 @@ def _settled(row: Logged, said: dict[str, Any], container: Container | None) -> 
     started = _time(identity.get("started_at")) if isinstance(identity, dict) else None
     if row.kind == "remove-container":
         gone = container is None or container.state == "removing"
-        return _as(row, said, None if gone else _KILLED)
+        return _as(row, said, None if gone else _not_done(said))
     if row.kind == "start-container":
         runs = container is not None and container.is_live
-        return _as(row, said, None if runs else _KILLED)
+        return _as(row, said, None if runs else _not_done(said))
     if container is None:
         # with --rm it goes when it ends; or somebody removed it: it does not run, at any rate
         return _as(row, said, None)
     if container.started_at == started and container.state == "running":
-        return _as(row, said, _KILLED)
+        return _as(row, said, _not_done(said))
     finished = container.finished_at
     is_ours = finished is not None and finished >= datetime.fromisoformat(row.at)
     return _as(row, said, None if is_ours else _UNSURE)
+
+
+def _not_done(said: Mapping[str, Any]) -> str:
+    """Say why it was not done: the engine that did not answer, or else the end of that run."""
+    error = said.get("error")
+    return f"it was not done after all; then: {error}" if error else _KILLED
 
 
 def _as(row: Logged, said: dict[str, Any], error: str | None) -> Settled:

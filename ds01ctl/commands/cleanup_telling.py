@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from ds01ctl.commands import gathering
 from ds01ctl.commands.cleanup_did import Did
+from ds01ctl.commands.cleanup_keepers import homes_of
 from ds01ctl.commands.mailing import sender_of, server_of
+from ds01ctl.core.cleanup_keeps import used_up
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
@@ -29,15 +31,15 @@ def warn(warnings: Sequence[Change], seen: Look, book: Book, paths: Paths) -> li
     from ds01ctl.core import cleanup_words as words
 
     own = _own_workspaces(warnings, seen, paths)
+    full = used_up(seen.keeps, seen.workloads, seen.policy, seen.clock.now)
     told = [
-        one._replace(text=words.warning(_local(one.ending, own.get(one.target))))
+        one._replace(text=words.warning(ending._replace(kept_already=full.get(one.target))))
         for one in warnings
-        if one.ending
+        if one.ending and (ending := _local(one.ending, own.get(one.target)))
     ]
-    outcomes = _delivered(told, seen, paths)
+    outcomes = delivered(told, seen, paths)
     dids = [_did(one, outcomes.get(one.target)) for one in warnings]
-    book.warned(dids)
-    return dids
+    return book.warned(dids)
 
 
 def stopped(dids: Iterable[Did], seen: Look, paths: Paths) -> None:
@@ -45,13 +47,16 @@ def stopped(dids: Iterable[Did], seen: Look, paths: Paths) -> None:
     from ds01ctl.core import cleanup_words as words
 
     now = gathering.utcnow()
-    notices = [
-        one.change._replace(text=words.stopped(_local(ending._replace(ends_at=now))))
-        for one in dids
-        if (ending := one.change.ending)
-    ]
+    notices = []
+    for one in dids:
+        change, ending = one.change, one.change.ending
+        if ending:
+            text = words.stopped(_local(ending._replace(ends_at=now)))
+        else:
+            text = words.stopped_before(change.name, change.target, now.astimezone(), change.reason)
+        notices.append(change._replace(text=text))
     if notices:
-        _delivered(notices, seen, paths)
+        delivered(notices, seen, paths)
 
 
 def _local(ending: Ending, workspace: str | None = None) -> Ending:
@@ -79,20 +84,31 @@ def _own_workspaces(changes: Iterable[Change], seen: Look, paths: Paths) -> dict
     return own
 
 
-def _delivered(changes: Sequence[Change], seen: Look, paths: Paths) -> dict[str, Outcome]:
+def delivered(changes: Sequence[Change], seen: Look, paths: Paths) -> dict[str, Outcome]:
+    """Deliver the texts of changes to their users, and say what came of each, by its target."""
     from ds01ctl.act import warnings
 
     containers = {one.id: one for one in seen.snapshot.containers}
     now = gathering.utcnow().astimezone()
+    users = {one.user for one in changes}
+    theirs = [one for one in seen.workloads if one.owner.login in users]
+    homes = homes_of(theirs, seen.policy, paths)
+    uids = _uids(seen)
+    for one in changes:
+        # of one who has left the look had no more than the uid
+        workload = seen.workload(one.target)
+        if one.user and workload and workload.owner.uid is not None:
+            uids.setdefault(one.user, workload.owner.uid)
     return warnings.deliver(
-        changes, _uids(seen), containers, paths, _channels(seen.policy, paths), now
+        changes, uids, containers, paths, _channels(seen.policy, paths), now, homes
     )
 
 
 def _uids(seen: Look) -> dict[str, int]:
     """Give the uid of each owner, whom the look has already named."""
     owners = (one.owner for one in seen.workloads)
-    return {one.login: one.uid for one in owners if one.login and one.uid is not None}
+    known = {login: uid for uid, login in seen.snapshot.users.items()} | dict(seen.snapshot.uids)
+    return known | {one.login: one.uid for one in owners if one.login and one.uid is not None}
 
 
 def _channels(policy: Policy, paths: Paths) -> Channels:
@@ -118,9 +134,10 @@ def _channels(policy: Policy, paths: Paths) -> Channels:
 
 
 def _did(change: Change, outcome: Outcome | None) -> Did:
+    """Tell what came of a warning; that nobody can be reached is no fault of this run."""
     if outcome is not None and outcome.is_delivered:
         return Did(change, "done", channels=outcome.channels, channel_errors=outcome.errors)
     errors = outcome.errors if outcome else ()
     why = "; ".join(errors[:_MOST_ERRORS]) or "nobody could be reached"
     text = f"it reached nobody, so nothing is stopped on it: {why}"
-    return Did(change, "failed", text, channel_errors=errors)
+    return Did(change, "skipped", text, channel_errors=errors)

@@ -138,7 +138,7 @@ def _ask(world: World, policy: Policy, paths: Paths) -> UsersReading:
         kind, _, name = key.partition(" ")
         if kind == "login":
             logins.add(name)
-        elif name.isdecimal():
+        elif kind == "uid" and name.isdecimal():
             uids.add(int(name))
     nobody = _subordinate(paths)
     return users.read(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ds01ctl.commands import cleanup_looking, gathering
 from ds01ctl.commands.cleanup_did import host, planned, row
-from ds01ctl.commands.cleanup_finding import Named, find
+from ds01ctl.commands.cleanup_finding import Named, find, need_engines
+from ds01ctl.commands.cleanup_history import rows_about
 from ds01ctl.commands.cleanup_looking import Wish
 from ds01ctl.commands.cleanup_running import coming_row, kept_rows
 from ds01ctl.core import cleanup as core
@@ -14,6 +15,7 @@ from ds01ctl.core import cleanup_limits as limits
 from ds01ctl.core import cleanup_protect as protect
 from ds01ctl.core.cleanup_coming import cases, of_case
 from ds01ctl.core.cleanup_findings import finding_of
+from ds01ctl.core.cleanup_none import why_none
 from ds01ctl.core.plan import Result
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.model import Container
     from ds01ctl.core.policy import Setting
     from ds01ctl.core.workload import Workload
+    from ds01ctl.paths import Paths
 
 _LIMITS = (
     (limits.IDLE, "hours"),
@@ -43,14 +46,17 @@ _OF_ACCOUNT = (
     "policies.high_demand_idle_reduction",
     "policies.keepalive_max_duration_h",
 )
+_MOST_WARNINGS = 4
+"""That are looked at for those that reached nobody."""
 _OF_HOST = ("cleanup.block_io_idle_threshold",)
-_PARTS: tuple[Part, ...] = ("idle", "runtime", "stopped", "created", "gpu-holds")
+_PARTS: tuple[Part, ...] = ("idle", "runtime", "stopped", "created", "gpu-holds", "users")
 
 
 def why(container: str, config: Path | None) -> Result:
     """Look at everything, and tell of one container. Raises UsageError for one that is not."""
     paths = gathering.host_paths()
     seen = cleanup_looking.look(Wish(only=_PARTS, config=config), paths)
+    need_engines(seen.snapshot)
     known = [Named(one.id, one.name) for one in seen.snapshot.containers]
     wanted = find(container, known, hint="ds01ctl cleanup plan, or docker ps -a, lists them")
     return Result(
@@ -64,12 +70,12 @@ def why(container: str, config: Path | None) -> Result:
             if one.container == wanted.id
         ),
         (),
-        _data(wanted.id, seen),
+        _data(wanted.id, seen, paths),
         failed_gaps=gathering.is_failure(seen.gaps),
     )
 
 
-def _data(id_: str, seen: Look) -> dict[str, Any]:
+def _data(id_: str, seen: Look, paths: Paths) -> dict[str, Any]:
     container, workload = seen.container(id_), seen.workload(id_)
     watch = seen.watches.get(id_)
     changes = [one for one in seen.plan.changes if one.target == id_]
@@ -81,8 +87,10 @@ def _data(id_: str, seen: Look) -> dict[str, Any]:
         "counted": _counted(watch, seen) if watch else None,
         "intervals": [_interval(one) for one in watch.intervals] if watch else [],
         "warnings": [_warned(one) for one in watch.warned] if watch else [],
+        "undelivered": _undelivered(id_, paths),
         "due": [row(planned(one)) for one in changes],
         "next": [coming_row(one, seen) for one in _coming(id_, seen)],
+        "nothing_next": _nothing_next(id_, seen),
         "modes": _modes(seen),
     }
 
@@ -162,7 +170,15 @@ def _interval(one: Interval) -> dict[str, Any]:
 
 
 def _warned(one: Any) -> dict[str, Any]:
-    return {**one._asdict(), "channels": list(one.channels), "counted_s": int(one.counted_s)}
+    lists = {"channels": list(one.channels), "errors": list(one.errors)}
+    return {**one._asdict(), **lists, "counted_s": int(one.counted_s)}
+
+
+def _undelivered(id_: str, paths: Paths) -> list[dict[str, Any]]:
+    """Tell of the last warnings that reached nobody; the look has told of a store that fails."""
+    names = ("time", "part", "stage", "error", "channel_errors")
+    rows = rows_about(id_, "warn", paths, most=_MOST_WARNINGS)
+    return [{name: row[name] for name in names} for row in rows if row["outcome"] == "skipped"]
 
 
 def _coming(id_: str, seen: Look) -> list[Any]:
@@ -173,6 +189,17 @@ def _coming(id_: str, seen: Look) -> list[Any]:
     mine = [case for case in cases(world, seen.policy) if case.container.id == id_]
     found = [one for case in mine for one in of_case(case, world, seen.policy)]
     return sorted(found, key=lambda one: one.in_s)
+
+
+def _nothing_next(id_: str, seen: Look) -> list[str]:
+    """Say why a rule has nothing in sight for it."""
+    if seen.world is None:
+        return []
+    world: core.World = seen.world
+    mine = [case for case in cases(world, seen.policy) if case.container.id == id_]
+    there = {one.part for one in _coming(id_, seen)}
+    there |= {one.part for one in seen.plan.changes if one.target == id_}
+    return [text for case in mine for part, text in why_none(case) if part not in there]
 
 
 def _modes(seen: Look) -> dict[str, str]:

@@ -7,13 +7,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from ds01ctl.commands import gathering
 from ds01ctl.commands.shown import Shown
 from ds01ctl.core import detect, selection
 from ds01ctl.core.model import Gap
 from ds01ctl.core.plan import Result
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import Ds01Error, UsageError
 
 if TYPE_CHECKING:

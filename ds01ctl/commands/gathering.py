@@ -11,14 +11,13 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.cgroup_path import classify
-from ds01ctl.core.findings import unexplained_bytes
-from ds01ctl.core.lost_access import suspects
 from ds01ctl.core.model import Gap, Gpu, GpuUse, Snapshot
 from ds01ctl.core.owner import logins_to_ask, paths_to_ask, uids_to_ask
 from ds01ctl.core.policy import Policy, builtin_policy
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
@@ -207,6 +206,7 @@ def _without_dead(snapshot: Snapshot) -> Snapshot:
 
 def _with_holders(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
     """Find who has the device node of a GPU open whose memory nobody explains; root only."""
+    from ds01ctl.core.findings import unexplained_bytes
     from ds01ctl.observe import own_place, processes
 
     least = int(policy.value("detect.ghost_memory_mib")) << 20
@@ -228,6 +228,7 @@ def _with_holders(snapshot: Snapshot, policy: Policy, paths: Paths) -> Snapshot:
 
 def _with_reach(snapshot: Snapshot, paths: Paths) -> Snapshot:
     """Find which containers are refused their GPUs since systemd loaded its units; root only."""
+    from ds01ctl.core.lost_access import suspects
     from ds01ctl.observe import gpu_reach
 
     if snapshot.euid != 0:

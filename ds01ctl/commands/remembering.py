@@ -6,7 +6,7 @@ import json
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.commands import gathering
 from ds01ctl.commands.own_run import own_run
@@ -14,6 +14,7 @@ from ds01ctl.core import detect, transitions
 from ds01ctl.core.findings import KINDS, blind_kinds
 from ds01ctl.core.lost_access import LOST, is_unanswered
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import ExitCode
 from ds01ctl.lock import job_lock
 from ds01ctl.state import State, StateError

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ds01ctl.core.plan import Result
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import ExitCode
 
 

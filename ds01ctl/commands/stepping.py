@@ -12,6 +12,7 @@ from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from ds01ctl.core.plan import Action
 
@@ -34,7 +35,7 @@ def carry_out(steps: Sequence[Step]) -> tuple[Action, ...]:
     """
     begun: list[Step] = []
     try:
-        with _signals(_interrupt):
+        with interrupted_by_signals():
             for step in steps:
                 begun.append(step)
                 step.do()
@@ -48,6 +49,11 @@ def carry_out(steps: Sequence[Step]) -> tuple[Action, ...]:
             print("\n".join(told), file=sys.stderr, flush=True)
         raise
     return tuple(step.action._replace(outcome="done") for step in steps)
+
+
+def interrupted_by_signals() -> AbstractContextManager[None]:
+    """Have each signal that would end us raise KeyboardInterrupt, so that what is open is ended."""
+    return _signals(_interrupt)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

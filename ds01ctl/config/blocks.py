@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.config.nearest import did_you_mean, nearest
 from ds01ctl.config.nodes import Entry, entries
@@ -11,6 +11,7 @@ from ds01ctl.config.values import WrongValueError, read_old_duration, read_value
 from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
 from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, LOGIN, POLICIES
 from ds01ctl.core.policy import Setting
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

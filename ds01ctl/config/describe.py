@@ -62,11 +62,14 @@ def _property(key: Key) -> dict[str, Any]:
         return _map_of_limits(key.kind)
     if key.kind in {"choice", "choices"}:
         words: dict[str, Any] = {"enum": list(key.choices)}
-        inner = {"type": "array", "items": words} if key.kind == "choices" else words
+        inner: dict[str, Any] = {"type": "array", "items": words}
+        inner = inner if key.kind == "choices" else words
     else:
         inner = dict(SCHEMAS[key.kind])
     if key.positive and inner.get("minimum") == 0:
         inner["exclusiveMinimum"] = inner.pop("minimum")
+    if key.most is not None:
+        inner["maximum"] = key.most
     if key.null or key.kind in LISTS:
         return {"anyOf": [inner, {"type": "null"}, *_unlimited(key)]}
     return inner

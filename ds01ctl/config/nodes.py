@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +74,8 @@ class Entry(NamedTuple):
 
 def compose(text: str, source: Source) -> Node | None:
     """Parse a YAML document; None where it is empty, or wrong, which is then noted."""
+    if not text:
+        return None
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 

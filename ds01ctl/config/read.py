@@ -226,6 +226,4 @@ def _members(
 
 
 def _with_findings(policy: Policy, findings: Findings) -> Policy:
-    from dataclasses import replace
-
-    return replace(policy, files=tuple(findings.files), warnings=findings.told())
+    return policy._replace(files=tuple(findings.files), warnings=findings.told())

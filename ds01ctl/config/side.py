@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.config.blocks import Place, limits_blocks, read_block
 from ds01ctl.config.nodes import Entry, compose, entries
 from ds01ctl.config.source import Source, is_there
 from ds01ctl.config.values import check_login
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

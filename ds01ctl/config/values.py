@@ -59,7 +59,8 @@ def expected(key: Key) -> str:
     else:
         what = EXPECTED[key.kind]
     above = " above 0" if key.positive and key.kind != "cpu_quota" else ""
-    return f"{what}{above}" + (f", or null: {key.null}" if key.null else "")
+    most = f" up to {key.most:g}" if key.most is not None else ""
+    return f"{what}{above}{most}" + (f", or null: {key.null}" if key.null else "")
 
 
 def read_value(key: Key, node: Node) -> Any:
@@ -74,9 +75,13 @@ def read_value(key: Key, node: Node) -> Any:
         raise WrongValueError(message, line=error.line) from None
     except ValueError:
         raise WrongValueError(f"{shown(node)}; expected {expected(key)}") from None
-    if key.positive and not isinstance(value, (str, tuple)) and value is not None and value <= 0:
+    if isinstance(value, (int, float)) and not _is_within(key, value):
         raise WrongValueError(f"{shown(node)}; expected {expected(key)}")
     return value
+
+
+def _is_within(key: Key, value: float) -> bool:
+    return (value > 0 or not key.positive) and (key.most is None or value <= key.most)
 
 
 def read_old_duration(key: Key, node: Node) -> int | float | None:
@@ -96,9 +101,10 @@ def _checked_duration(key: Key, node: Node, text: str) -> int | float:
         seconds = parse_duration(f"{text}s" if NUMBER.fullmatch(text) else text)
     except ValueError:
         raise ValueError(f"{shown(node)}; expected a duration such as 24h or 90m") from None
-    if seconds > _HUNDRED_YEARS_S or (key.positive and seconds == 0):
+    value = _tidy(seconds / UNIT_SECONDS[key.kind])
+    if seconds > _HUNDRED_YEARS_S or not _is_within(key, value):
         raise ValueError(f"{shown(node)}; expected {expected(key)}")
-    return _tidy(seconds / UNIT_SECONDS[key.kind])
+    return value
 
 
 def _null(key: Key) -> Any:
@@ -185,16 +191,14 @@ def _word(_key: Key, node: Node) -> str:
 
 
 def _path(key: Key, node: Node) -> str:
-    text = _word(key, node)
-    if not text.startswith("/"):
+    if not (text := _word(key, node)).startswith("/"):
         raise ValueError
     return text
 
 
 def _path_that(is_right: Callable[[str], bool]) -> Callable[[Key, Node], str]:
     def read(key: Key, node: Node) -> str:
-        text = _path(key, node)
-        if not is_right(text):
+        if not is_right(text := _path(key, node)):
             raise ValueError
         return text
 
@@ -213,8 +217,7 @@ def _formed(is_right: Callable[[str], bool]) -> Callable[[Key, Node], str]:
 
 def login(_key: Key | None, node: Node) -> str:
     """Read a login, digits included. Raises ValueError."""
-    text = text_of(node)
-    check_login(text)
+    check_login(text := text_of(node))
     return text
 
 

@@ -26,6 +26,8 @@ _BY: Mapping[Component, tuple[SplitBy, Amount]] = {
     "cpu": ("cpu-time", attrgetter("cpu_us")),
     "dram": ("memory", attrgetter("memory_bytes")),
 }
+_APART_S = 5.0
+"""Readings of one run are less apart."""
 
 
 def attribute(
@@ -40,23 +42,35 @@ def attribute(
     for delta in deltas:
         if delta.component == "gpu":
             shares = work_of(delta, work, pending).gpus.get(delta.name.removeprefix(PREFIX))
-            portions.extend(split_gpu(delta, shares, policy))
-    for (component, basis, _), group in _groups(deltas, pending).items():
+            portions.extend(_of_time(split_gpu(delta, shares, policy), delta, work))
+    for (component, basis, _), group in _groups(deltas, work, pending).items():
         done = work_of(group[0], work, pending)
-        portions.extend(_split(component, basis, group, done, policy))
+        portions.extend(_of_time(_split(component, basis, group, done, policy), group[0], work))
     return tuple(sorted(portions, key=attrgetter("component", "device", "basis", "party")))
 
 
 def _groups(
-    deltas: Sequence[Delta], pending: Mapping[str, Work]
+    deltas: Sequence[Delta], work: Work, pending: Mapping[str, Work]
 ) -> dict[tuple[Component, Basis, str], list[Delta]]:
     """Put together what is split in the same way: all of a component but what was bridged."""
     groups: dict[tuple[Component, Basis, str], list[Delta]] = defaultdict(list)
     for delta in deltas:
         if delta.component != "gpu":
-            alone = delta.name if delta.name in pending else ""
+            is_alone = delta.name in pending or _is_longer(delta, work)
+            alone = delta.name if is_alone else ""
             groups[delta.component, delta.basis, alone].append(delta)
     return groups
+
+
+def _is_longer(delta: Delta, work: Work) -> bool:
+    """Say whether a delta is of more than the interval: its counter could not be read before."""
+    return delta.to_s - delta.from_s > work.seconds + _APART_S
+
+
+def _of_time(portions: Sequence[Portion], delta: Delta, work: Work) -> Sequence[Portion]:
+    if not _is_longer(delta, work):
+        return portions
+    return [one._replace(seconds=delta.to_s - delta.from_s) for one in portions]
 
 
 def _split(

@@ -45,7 +45,7 @@ _NEEDS: dict[Part, frozenset[str]] = {
 _NEEDED_BY_ALL = frozenset({"state", "policy"})
 _CLOCK_STEP_S = 60.0
 # what is not even told to users: it may not be true
-_UNTRUE = frozenset({"source", "clock"})
+_UNTRUE = frozenset({"source", "clock", "state"})
 
 
 class Facts(NamedTuple):
@@ -84,7 +84,7 @@ def tripped(changes: Sequence[Change], facts: Facts, policy: Policy) -> tuple[Tr
 def held_back(changes: Iterable[Change], trips: Iterable[Trip]) -> tuple[Change, ...]:
     """Give the changes, those that a trip holds back with its text as their ``skip``.
 
-    Warnings and releases of GPUs are held back by the breakers source and clock alone.
+    Warnings and releases of GPUs are held back by the breakers source, clock and state alone.
     """
     all_trips = tuple(trips)
     return tuple(_with_trip(change, all_trips) for change in changes)

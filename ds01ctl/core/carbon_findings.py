@@ -7,4 +7,5 @@ TOO_LONG = "carbon-period-too-long"
 NO_TIMER = "carbon-no-timer"
 NOT_MEASURED = "carbon-not-measured"
 STALE = "carbon-stale"
-KINDS = (BUDGET, TOO_LONG, NO_TIMER, NOT_MEASURED, STALE)
+TOKEN_EXPOSED = "carbon-token-exposed"  # noqa: S105 -- a kind of finding
+KINDS = (BUDGET, TOO_LONG, NO_TIMER, NOT_MEASURED, STALE, TOKEN_EXPOSED)

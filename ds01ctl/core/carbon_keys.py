@@ -141,7 +141,7 @@ _MAX_WATTS: tuple[Key, ...] = tuple(
     Key(name, "number", doc, null=null, unit="W", positive=True)
     for name, doc, null in (
         ("package", "The most that one processor package can draw.", "its power limit, else 1000"),
-        ("dram", "The most that the memory of one package can draw.", "200"),
+        ("dram", "The most that the memory of one package can draw.", "500"),
         ("gpu", "The most that one GPU can draw.", "its power limit, else 1000"),
     )
 )

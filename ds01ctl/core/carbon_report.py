@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.carbon_text import UG_PER_G, kwh
-from ds01ctl.core.energy_books import Hour
+from ds01ctl.core.energy_books import Hour, Used
 from ds01ctl.core.energy_model import OWN, SYSTEM, UNATTRIBUTED
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Sum(NamedTuple):
     """Microjoules by bucket."""
     hours: int
     """In which it used anything."""
+    with_pue_uj: int
+    """By the PUE of each hour."""
 
 
 class Part(NamedTuple):
@@ -49,8 +51,7 @@ class Part(NamedTuple):
 
     name: str
     bucket: str
-    hours: int
-    hour: Hour
+    used: Used
 
 
 def summed(parts: Iterable[Part]) -> dict[str, Sum]:
@@ -58,13 +59,23 @@ def summed(parts: Iterable[Part]) -> dict[str, Sum]:
     fields: dict[str, list[int]] = defaultdict(lambda: [0] * len(Hour._fields))
     series: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     counts: dict[str, int] = defaultdict(int)
-    for part in parts:
-        own = fields[part.name]
-        for index, value in enumerate(part.hour):
+    with_pue: dict[str, int] = defaultdict(int)
+    for name, bucket, used in parts:
+        own = fields[name]
+        for index, value in enumerate(used.hour):
             own[index] += value
-        series[part.name][part.bucket] += part.hour.uj
-        counts[part.name] += part.hours
-    return {name: Sum(Hour(*own), series[name], counts[name]) for name, own in fields.items()}
+        series[name][bucket] += used.hour.uj
+        counts[name] += used.hours
+        with_pue[name] += used.with_pue_uj
+    return {
+        name: Sum(Hour(*own), series[name], counts[name], with_pue[name])
+        for name, own in fields.items()
+    }
+
+
+def not_counted(whole: Hour) -> list[str]:
+    """Name the components that every machine of ours has, and of which nothing was counted."""
+    return [name for name in ("cpu", "dram", "gpu") if not getattr(whole, f"{name}_uj")]
 
 
 def uncertainty_uj(one: Sum) -> int:
@@ -75,7 +86,6 @@ def uncertainty_uj(one: Sum) -> int:
 class Extras(NamedTuple):
     """What else is told of energy, where it is configured."""
 
-    pue: float = 1.0
     water_l_per_kwh: float | None = None
     price_per_kwh: float | None = None
 
@@ -101,7 +111,7 @@ def row(
         "modelled_kwh": kwh(hour.modelled_uj),
         "uncertainty_kwh": kwh(uncertainty_uj(one)),
         "water_l": None if water is None else energy * water,
-        "cost": None if price is None else energy * extras.pue * price,
+        "cost": None if price is None else kwh(one.with_pue_uj) * price,
         "series_kwh": [kwh(one.series.get(bucket, 0)) for bucket in buckets],
     }
 
@@ -136,6 +146,7 @@ def factor_rows(factors: Mapping[int, Factor]) -> list[dict[str, Any]]:
     ]
 
 
-def modelled(factors: Mapping[int, Factor]) -> list[str]:
-    """Name everything that was modelled in any of the hours."""
-    return sorted({what for one in factors.values() for what in one.modelled.split(", ") if what})
+def modelled(factors: Mapping[int, Factor], *, of_gpus: bool) -> list[str]:
+    """Name everything that was modelled in any of the hours; of_gpus: of GPUs alone."""
+    found = {what for one in factors.values() for what in one.modelled.split(", ") if what}
+    return sorted(what for what in found if not of_gpus or what.startswith("gpu "))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_books import Totals
 from ds01ctl.core.energy_model import COMPONENTS
-from ds01ctl.core.prom_recovery import MICRO, Series, parse, series
+from ds01ctl.core.prom_recovery import MICRO, Series, gauges, parse, series
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 ENERGY = "ds01_energy_joules_total"
 NODE = "ds01_node_energy_joules_total"
@@ -17,12 +18,19 @@ CARBON = "ds01_carbon_grams_total"
 SKIPPED = "ds01_carbon_skipped_intervals_total"
 MODELLED = "ds01_carbon_modelled_intervals_total"
 GPU_KWH = "ds01_gpu_energy_kwh_total"
+MONTH = "ds01_carbon_month_grams"
+_ENDED, _LASTED = "ds01_job_last_run_timestamp_seconds", "ds01_job_duration_seconds"
+_JOB = {"job": "carbon"}
 SCOPES = ("operational", "embodied")
 BASES = ("measured", "modelled")
 SKIPPED_PREFIX = "skipped:"
 UJ_PER_WH = 3_600_000_000
 _LARGEST = 2**62
 """Above it a sum could leave what SQLite can store; no machine of ours gets there."""
+_WORDS: Mapping[str, Collection[str]] = {
+    "component": COMPONENTS, "basis": BASES, "scope": SCOPES
+}  # fmt: skip
+"""What may stand in some labels."""
 _LABELS = {
     ENERGY: ("basis", "component", "user"),
     NODE: ("basis", "component"),
@@ -69,7 +77,7 @@ def recovered(text: str, totals: Totals) -> Recovered:
     told = list(problems)
     more: dict[Series, int] = {}
     raised = []
-    for one, micro in sorted(shown.items()):
+    for one, micro in shown.items():
         if one.name not in _LABELS:
             continue
         value, step = _exact(one, micro)
@@ -77,15 +85,36 @@ def recovered(text: str, totals: Totals) -> Recovered:
             told.append(problem)
         elif value // step > known.get(one, 0) // step:
             more[one] = value
-            raised.append(_words(one))
+            raised.append(one)
         elif one not in known:
             # it is at 0 still, and goes on to be shown
             more[one] = value
-    return Recovered(_totals(more), tuple(raised), tuple(told))
+    return Recovered(_totals(more), tuple(map(_words, sorted(raised))), tuple(told))
+
+
+class Month(NamedTuple):
+    """What our last file says of its month."""
+
+    at_s: float
+    """When the run began that wrote it, since 1970."""
+    ug: Mapping[str, int]
+    """Micrograms by party, rounded down to grams."""
+
+
+def month_in(text: str) -> Month | None:
+    """Read the grams of the month from our last file; None: it does not say of which month."""
+    (at_s, lasted_s) = (gauges(text, name).get(series(name, _JOB)) for name in (_ENDED, _LASTED))
+    if at_s is None or lasted_s is None:
+        return None
+    grams = gauges(text, MONTH)
+    labels = {one: dict(one.labels) for one in grams}
+    found = {of["user"]: grams[one] for one, of in labels.items() if set(of) == {"user"}}
+    return Month((at_s - lasted_s) / MICRO, found)
 
 
 def _energy(party: str, component: str, basis: str) -> Series:
-    return series(ENERGY, {"user": party, "component": component, "basis": basis})
+    # in order, as series() would put them
+    return Series(ENERGY, (("basis", basis), ("component", component), ("user", party)))
 
 
 def _count(name: str) -> Series:
@@ -103,12 +132,11 @@ def _exact(one: Series, micro: int) -> tuple[int, int]:
 
 
 def _problem(one: Series, value: int) -> str | None:
-    labels = dict(one.labels)
-    if tuple(sorted(labels)) != _LABELS[one.name]:
+    if tuple([label for label, _ in one.labels]) != _LABELS[one.name]:
         return f"{one.name} has other labels than ours"
-    for label, words in (("component", COMPONENTS), ("basis", BASES), ("scope", SCOPES)):
-        if label in labels and labels[label] not in words:
-            return f"{one.name} has {label}={labels[label]!a}, which we never write"
+    for label, word in one.labels:
+        if label in _WORDS and word not in _WORDS[label]:
+            return f"{one.name} has {label}={word!a}, which we never write"
     return f"{_words(one)} is too large to be ours" if value > _LARGEST else None
 
 

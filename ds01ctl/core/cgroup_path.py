@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from ds01ctl.core.record import NamedTuple
 
 Home = Literal["container", "host"]
 
@@ -70,7 +72,7 @@ def classify(path: str) -> Place:
     runtime, name, depth = found[0]
     inner = found[-1][1] if found[-1][1] != name else None
     above = elements[:depth]
-    pod = next((match[1] for e in above if (match := re.fullmatch(_POD, e))), None)
+    pod = next((pod for e in above if (pod := _pod(e))), None)
     return Place("container", runtime, name, inner, _first_uid(above), pod, _last_slice(above))
 
 
@@ -94,8 +96,17 @@ def _elements(path: str) -> list[str]:
     return [element for element in path.split("/") if element not in {"", ".", ".."}]
 
 
+def _pod(element: str) -> str | None:
+    """Read the id of a pod from its slice's or folder's name."""
+    # here and below: a pattern costs ten times what looking for a word in it does
+    match = re.fullmatch(_POD, element) if "pod" in element else None
+    return match[1] if match else None
+
+
 def _first_uid(elements: list[str]) -> int | None:
     for element in elements:
+        if not element.startswith(("user", "uid_")):
+            continue
         match = (
             re.fullmatch(_USER_SLICE, element)
             or re.fullmatch(_USER_SERVICE, element)
@@ -111,7 +122,7 @@ def _container_at(elements: list[str], index: int) -> tuple[str, str, int] | Non
     element = elements[index]
     parent = elements[index - 1] if index else ""
     if found := _with_id(element, parent):
-        in_pod = any(re.fullmatch(_POD, above) for above in elements[:index])
+        in_pod = any(map(_pod, elements[:index]))
         return "kubernetes" if in_pod else found[0], found[1], index
     if parent == "buildkit":
         return "buildkit", element, index

@@ -10,7 +10,7 @@ from ds01ctl.core.cleanup_case import Case, Decided
 from ds01ctl.core.cleanup_demand import demand
 from ds01ctl.core.cleanup_holds import decide_hold, gone
 from ds01ctl.core.cleanup_idle import decide_idle
-from ds01ctl.core.cleanup_limits import account, lacks_entry
+from ds01ctl.core.cleanup_limits import account, lacks_entry, unnamed
 from ds01ctl.core.cleanup_model import PARTS, Notice, Part, Plan
 from ds01ctl.core.cleanup_runtime import decide_runtime
 from ds01ctl.core.cleanup_stopped import decide_created, decide_stopped
@@ -53,11 +53,8 @@ class World(NamedTuple):
     """None: everybody's."""
     limit: int | None = None
     """At most so many stops and removals."""
-
-
-def decide(world: World, policy: Policy) -> Plan:
-    """Plan for idle, runtime, stopped, created and gpu-holds, breakers and --limit included."""
-    return bounded(proposed(world, policy), world, policy)
+    nobody: frozenset[str] = frozenset()
+    """Names of exemptions that the name service surely does not know."""
 
 
 def bounded(plan: Plan, world: World, policy: Policy) -> Plan:
@@ -139,11 +136,19 @@ def _rules(snapshot: Snapshot) -> dict[Part, Callable[[Case], Decided]]:
 
 
 def why_unowned(workload: Workload, policy: Policy) -> str | None:
-    """Say why a container is only told of: nobody can tell whose it is."""
-    if account(workload) or policy.value("cleanup.unowned") == "act":
+    """Say why a container is only told of: nobody can tell whose it is.
+
+    Acted on is what nobody owns, never what somebody owns whose name is not known in this run.
+    """
+    if account(workload):
         return None
     setting = policy.setting("cleanup.unowned")
-    return f"its owner is not known: {setting.key} is {setting.value} ({setting.origin})"
+    if setting.value != "act":
+        return f"its owner is not known: {setting.key} is {setting.value} ({setting.origin})"
+    if unnamed(workload, policy):
+        what = "; ".join(workload.owner.evidence)
+        return f"its owner could not be looked up, and may be somebody: {what}"
+    return None
 
 
 def _types(world: World, policy: Policy) -> Iterator[Notice]:

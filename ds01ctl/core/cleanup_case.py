@@ -83,6 +83,10 @@ class Case(NamedTuple):
         """Say why what is due is only told: report mode, or an owner nobody can tell."""
         return self.skip or report_only(self.policy, part)
 
+    def held_s(self, part: Part) -> float:
+        """Give the counted hold of one that does not run; in report mode as if it had counted."""
+        return self.watch.not_running_s if self.why_not(part) else self.watch.held_s
+
     def change(self, kind: ChangeKind, part: Part, reason: str, evidence: Sequence[str]) -> Change:
         """Make a change of this container, with the identity that must still hold."""
         return Change(

@@ -11,6 +11,7 @@ from ds01ctl.core.cleanup_case import Case
 from ds01ctl.core.cleanup_demand import demand
 from ds01ctl.core.cleanup_idle import is_judged, timeout_of, window
 from ds01ctl.core.cleanup_stages import IDLE, RUNTIME, due, given
+from ds01ctl.core.cleanup_stopped import hold_of, part_of
 from ds01ctl.core.cleanup_text import span
 from ds01ctl.core.idle import STOPPED
 
@@ -78,7 +79,7 @@ def of_case(case: Case, world: World, policy: Policy) -> Iterator[Coming]:
         since = protect.warned_since(case.workload, part, keep, policy, world.clock.now)
         found = rule(case._replace(warned_since=since))
         if found is not None and found.in_s > 0:
-            yield found
+            yield found._replace(why=f"{found.why}; only told: {case.skip}") if case.skip else found
 
 
 def next_stage(
@@ -123,18 +124,11 @@ def _runtime(case: Case) -> Coming | None:
 
 
 def _stopped(case: Case) -> Coming | None:
-    hold = limits.limit(case.workload, case.policy, limits.HOLD)
-    is_over = case.container.state in STOPPED and case.container.finished_at is not None
-    if not is_over or not _is_set(hold):
-        return None
-    return _of_hold(case, "stopped", "remove", case.watch.stopped_s, hold, 3600)
+    return _of_hold(case, "stopped", "remove")
 
 
 def _created(case: Case) -> Coming | None:
-    timeout = case.policy.limit(case.account, "policies.created_container_timeout_m")
-    if case.container.state != "created" or not _is_set(timeout):
-        return None
-    return _of_hold(case, "created", "remove", case.watch.created_s, timeout, 60)
+    return _of_hold(case, "created", "remove")
 
 
 def _gpu(case: Case) -> Coming | None:
@@ -142,16 +136,20 @@ def _gpu(case: Case) -> Coming | None:
     holds = case.container.state in STOPPED and case.workload.has_gpu
     if not holds or case.watch.gpu_released or not _is_set(hold):
         return None
-    return _of_hold(case, "gpu-holds", "release its GPU", case.watch.stopped_s, hold, 3600)
+    limit_s, counted_s = float(hold.value) * 3600, case.watch.stopped_s
+    why = f"seen stopped for {span(counted_s)} of {span(limit_s)}; {limits.told(hold)}"
+    left_s = limit_s - counted_s
+    return _coming(case, "gpu-holds", "release its GPU", left_s, counted_s, limit_s, why)
 
 
-def _of_hold(
-    case: Case, part: Part, what: str, counted_s: float, setting: Setting, unit: int
-) -> Coming:
-    limit_s = float(setting.value) * unit
+def _of_hold(case: Case, part: Part, what: str) -> Coming | None:
+    hold = hold_of(case, part)
+    if part_of(case) != part or hold is None:
+        return None
+    counted_s = case.held_s(part)
     state = "never started, seen so" if part == "created" else "seen stopped"
-    why = f"{state} for {span(counted_s)} of {span(limit_s)}; {limits.told(setting)}"
-    return _coming(case, part, what, limit_s - counted_s, counted_s, limit_s, why)
+    why = f"{state} for {span(counted_s)} of {span(hold.seconds)}; {hold.told}"
+    return _coming(case, part, what, hold.seconds - counted_s, counted_s, hold.seconds, why)
 
 
 def _coming(

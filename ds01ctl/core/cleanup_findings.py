@@ -34,6 +34,7 @@ _WARNS: tuple[str, ...] = (
     "images-hold-disk",
     "keep-cap",
     "keep-problem",
+    "owner-contradicted",
     "protected-label",
     "type-without-entry",
     "unknown",

@@ -35,7 +35,8 @@ def settled(
 ) -> Settled:
     """Join the admins' keeps and the users' files into one keep a container.
 
-    Only keeps that hold now count for the number; a file that can't be read counts, and holds.
+    Only keeps that hold now count for the number: also what lies there and is no plain file, but
+    not what could not be looked at, which holds.
     """
     owners = {one.container.id: one for one in workloads if one.container}
     files = _one_each(by_files, now)
@@ -43,6 +44,29 @@ def settled(
     own = {key: one for key, one in files.items() if not holds(kept.get(key), now)}
     over, notices = _over(own, owners, policy, now)
     return Settled({**kept, **{key: one for key, one in own.items() if key not in over}}, notices)
+
+
+def used_up(
+    keeps: Mapping[str, Keep], workloads: Iterable[Workload], policy: Policy, now: datetime
+) -> dict[str, int]:
+    """Give the full ids of containers that no further file of their owner would keep.
+
+    With the number of those that may be kept. keeps: what `settled` gave.
+    """
+    most = policy.value("cleanup.keep_alive_max_per_user")
+    if most is None:
+        return {}
+    owners = {one.container.id: one for one in workloads if one.container}
+    count: dict[str, int] = {}
+    for key, one in keeps.items():
+        if key in owners and holds(one, now) and one.by.startswith("/"):
+            whose = _whose(owners[key], key)
+            count[whose] = count.get(whose, 0) + 1
+    return {
+        key: int(most)
+        for key, one in owners.items()
+        if key not in keeps and count.get(_whose(one, key), 0) >= int(most)
+    }
 
 
 def holds(keep: Keep | None, now: datetime) -> bool:
@@ -73,16 +97,16 @@ def _over(
         return frozenset(), ()
     by_user: dict[str, list[Keep]] = {}
     for one in sorted(own.values(), key=_age):
-        if one.id in owners and holds(one, now) and not one.problem:
-            by_user.setdefault(_whose(owners[one.id], one), []).append(one)
+        if one.id in owners and holds(one, now) and (one.since or not one.problem):
+            by_user.setdefault(_whose(owners[one.id], one.id), []).append(one)
     late = [one for theirs in by_user.values() for one in theirs[int(setting.value) :]]
     notices = tuple(_notice(one, owners[one.id], told(setting)) for one in late)
     return frozenset(one.id for one in late), notices
 
 
-def _whose(workload: Workload, keep: Keep) -> str:
+def _whose(workload: Workload, id_: str) -> str:
     """Name the owner; those whom nobody can tell are not one person who keeps too much."""
-    return account(workload) or workload.owner.login or keep.id
+    return account(workload) or workload.owner.login or id_
 
 
 def _notice(keep: Keep, workload: Workload, limit: str) -> Notice:

@@ -45,8 +45,8 @@ _CLEANUP: tuple[Key, ...] = (
     Key(
         "unowned",
         "choice",
-        "Containers whose owner nobody can tell: only told, or held to the limits of the default"
-        " group.",
+        "Containers that nobody is known to own: only told, or held to the limits of the default"
+        " group; never one whose owner has a uid or a login that is not known now.",
         "report",
         choices=("report", "act"),
     ),

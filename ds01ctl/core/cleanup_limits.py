@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ds01ctl.core.cgroup_path import classify
 from ds01ctl.core.policy import Setting
+from ds01ctl.core.slice_names import user_part
 
 if TYPE_CHECKING:
     from ds01ctl.core.policy import Policy
@@ -34,6 +36,21 @@ def account(workload: Workload) -> str:
     owner = workload.owner
     is_named = bool(owner.login) and owner.login != str(owner.uid)
     return owner.login if owner.login and is_named and owner.confidence != "guess" else ""
+
+
+def unnamed(workload: Workload, policy: Policy) -> bool:
+    """Tell whether somebody may own it all the same: what names an owner is not known now.
+
+    A directory that is down and says so to nobody looks like one that has nobody.
+    """
+    container = workload.container
+    parent = container.config.cgroup_parent if container and container.config else ""
+    path = (container.cgroup if container else None) or parent
+    place = classify(path if path.startswith("/") else f"/{path}")
+    name = place.slice or ""
+    is_known = any(text.endswith(f"slice {name}") for text in workload.owner.evidence)
+    in_slice = user_part(name, str(policy.value("platform.slice"))) is not None
+    return workload.owner.is_unnamed or (in_slice and not is_known)
 
 
 def container_type(workload: Workload) -> str:

@@ -101,6 +101,8 @@ class Warned(NamedTuple):
     """The idle or run time that was counted then."""
     channels: tuple[str, ...]
     """How it was delivered: ``terminal pts/3``, ``file …``, ``mail …``, ``notice …``."""
+    errors: tuple[str, ...] = ()
+    """Why other channels did not take it: ``mail …: connection refused``."""
 
 
 class Watch(NamedTuple):
@@ -135,9 +137,25 @@ class Watch(NamedTuple):
     """The last ones, newest last; at most KEPT_INTERVALS."""
     stopped_by_us: str = ""
     """Why `cleanup` stopped it; empty: it did not."""
+    hold_from_s: float = 0.0
+    """The not_running_s at which its hold began: until then it was not to be removed at all."""
+    promised_s: float = 0.0
+    """The hold that its owner was told of; a shorter one of today's policy does not count."""
+    is_hold_told: bool = False
+    """Its owner was told when it is removed, or it was tried."""
     gpu_released: bool = False
     had_gpu: bool = False
     """It was made with access to a GPU, or was seen on one."""
+
+    @property
+    def not_running_s(self) -> float:
+        """Give how long it was seen stopped, or never started."""
+        return self.stopped_s + self.created_s
+
+    @property
+    def held_s(self) -> float:
+        """Give how much of that counts for its hold."""
+        return max(0.0, self.not_running_s - self.hold_from_s)
 
 
 KEPT_INTERVALS = 24
@@ -156,6 +174,8 @@ class Keep(NamedTuple):
     """The file can't be read as meant: it defers all the same, and is told."""
     since: datetime | None = None
     """When it was given, or the file last touched; None: not known."""
+    is_doubt: bool = False
+    """Nobody gave it: its work folder is another's than whose it is said to be (``problem``)."""
 
 
 # --- what is decided --------------------------------------------------------------------------

@@ -116,6 +116,8 @@ def _kept(keep: Keep | None, now: datetime) -> Keep | None:
 
 
 def _keep_text(keep: Keep) -> str:
+    if keep.is_doubt:
+        return f"whose it is is in doubt by {keep.by}: {keep.problem}"
     if keep.problem:
         return f"kept by {keep.by}, which can't be read as meant: {keep.problem}"
     until = f"until {keep.until:%Y-%m-%d %H:%MZ}" if keep.until else "for ever"
@@ -126,7 +128,8 @@ def _keep_notice(keep: Keep, workload: Workload, container: Container) -> Notice
     if not keep.problem:
         return None
     text = f"{container.name} is left alone: {_keep_text(keep)}"
-    return Notice("keep-problem", workload.owner.login, container.id, text)
+    kind = "owner-contradicted" if keep.is_doubt else "keep-problem"
+    return Notice(kind, workload.owner.login, container.id, text)
 
 
 # --- exemptions -------------------------------------------------------------------------------
@@ -155,15 +158,18 @@ def warned_since(
 
 
 def misspelt(policy: Policy, world: World) -> Iterator[Notice]:
-    """Tell of exemptions for somebody whose name is nearly that of one who is here."""
+    """Tell of exemptions for nobody: with a name nearly that of one who is here, or with none."""
     known = _known(policy, world)
     forms = {canonical(login) for login in known}
     for row in policy.exemptions:
         wanted = set(EXEMPTION_OF.values()) & set(row.exempt_from)
         if not wanted or not is_valid(row, world.clock.now) or canonical(row.username) in forms:
             continue
-        if near := _nearest(row, known):
-            text = f"{row.username} is exempt, and nobody here is called so; did you mean {near}?"
+        is_nobody = row.username in world.nobody
+        near = _nearest(row, known, 0.6 if is_nobody else 0.8)
+        if near or is_nobody:
+            text = f"{row.username} is exempt, and nobody here is called so"
+            text += f"; did you mean {near}?" if near else ""
             yield Notice("exemption-user", row.username, None, text, (str(row.origin),))
 
 
@@ -174,12 +180,12 @@ def _known(policy: Policy, world: World) -> set[str]:
     return {*named, *owners, *world.snapshot.users.values(), *world.admins}
 
 
-def _nearest(row: Exemption, known: Iterable[str]) -> str | None:
+def _nearest(row: Exemption, known: Iterable[str], likeness: float) -> str | None:
     from difflib import get_close_matches
 
     # names are told from each other by capitals, and mail addresses are not
     folded = {login.casefold(): login for login in sorted(known)}
-    near = get_close_matches(row.username.casefold(), sorted(folded), 1, 0.8)
+    near = get_close_matches(row.username.casefold(), sorted(folded), 1, likeness)
     return folded[near[0]] if near else None
 
 

@@ -45,6 +45,14 @@ class Due(NamedTuple):
     overdue_s: float
 
 
+def has_reached(channels: Iterable[str]) -> bool:
+    """Tell whether one of these channels brings a warning to its user.
+
+    The notice in a file of root's does not: it is there to be looked up, and nothing shows it.
+    """
+    return any(not one.startswith("notice ") for one in channels)
+
+
 def given(
     warned: Iterable[Warned], part: Part, counted_s: float, since: datetime | None
 ) -> tuple[Warned | None, Warned | None]:
@@ -53,7 +61,7 @@ def given(
         one
         for one in warned
         if one.part == part
-        and one.channels
+        and has_reached(one.channels)
         and one.counted_s <= counted_s + _ROUNDING
         and (since is None or one.at >= since)
     ]

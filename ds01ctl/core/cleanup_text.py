@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from ds01ctl.core.cleanup_limits import HOLD, limit
+from ds01ctl.core.cleanup_protect import exempt
 from ds01ctl.core.cleanup_words import Ending
 
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ def _smaller(position: int, rest: int) -> str:
 
 
 def past_warnings(*given: Warned | None) -> Iterator[str]:
-    """Say when the user was warned, and how."""
+    """Say when the user was warned, and how; and which ways it did not go, with the reason."""
     for one in given:
         if one is not None:
             how = ", ".join(one.channels)
             yield f"warned {one.at:%Y-%m-%d %H:%MZ} after {span(one.counted_s)} ({how})"
+            yield from (f"not warned by {error}" for error in one.errors)
 
 
 def loss(case: Case) -> Iterator[str]:
@@ -56,7 +58,7 @@ def ending_of(case: Case, part: Literal["idle", "runtime"], due: Due, limit_s: f
     watch = case.watch
     sample = watch.last
     left = timedelta(seconds=due.in_s)
-    hold = None if case.why_not("stopped") else limit(case.workload, case.policy, HOLD)
+    hold = None if _is_not_removed(case) else limit(case.workload, case.policy, HOLD)
     return Ending(
         container=case.container.name,
         part=part,
@@ -72,6 +74,12 @@ def ending_of(case: Case, part: Literal["idle", "runtime"], due: Due, limit_s: f
         id=case.container.id,
         removes_itself=case.removes_itself,
     )
+
+
+def _is_not_removed(case: Case) -> bool:
+    """Tell whether it stays once it is stopped: nobody is told a date on which nothing is done."""
+    spared = exempt(case.workload, "stopped", case.policy, case.clock.now)
+    return bool(spared or case.why_not("stopped"))
 
 
 def _hours(setting: Setting) -> timedelta | None:

@@ -42,6 +42,8 @@ class Ending(NamedTuple):
     """Its folder on the host."""
     keep_for: timedelta | None = None
     """How long a `.keep-alive` counts; None: for ever."""
+    kept_already: int | None = None
+    """As many containers of his are kept by files as may be; None: there is room for one."""
     hold: timedelta | None = None
     """From the stop until it is removed; None: it is not removed."""
     removes_itself: bool = False
@@ -62,11 +64,35 @@ def stopped(ending: Ending) -> str:
     return "\n".join(line[:WIDTH] for line in (first, _why(ending), *_after(ending)))
 
 
-def removed(container: str, at: datetime, hold: timedelta | None) -> str:
-    """Tell that a stopped container was removed."""
-    after = f", {span(hold)} after it was stopped" if hold else ""
+def stopped_before(container: str, id_: str, at: datetime, why: str) -> str:
+    """Tell that a container was stopped, of which no more is known than what was written down."""
+    name = shlex.quote(container) if _is_plain(container) else id_[:12]
+    lines = (
+        f'Your container "{shown(container)}" was stopped, as was found at {moment(at)}.',
+        f"Why: {shown(why, WIDTH)}",
+        f"If it is there still, start it again with: docker start {name}",
+        "Your folders and the volumes that have a name stay in any case.",
+    )
+    return "\n".join(line[:WIDTH] for line in lines)
+
+
+def held(container: str, id_: str, removed_at: datetime, *, was_started: bool) -> str:
+    """Tell that a container which does not run will be removed."""
+    state = "is stopped" if was_started else "was never started"
+    name = shlex.quote(container) if _is_plain(container) else id_[:12]
+    lines = (
+        f'Your container "{shown(container)}" {state}. It will be removed at {moment(removed_at)}.',
+        f"To keep it, start it before that: docker start {name}",
+        "Your folders and volumes stay in any case; save what is only inside of the container.",
+    )
+    return "\n".join(line[:WIDTH] for line in lines)
+
+
+def removed(container: str, at: datetime, held_for: timedelta, *, was_started: bool) -> str:
+    """Tell that a container which did not run was removed."""
+    what = f"{span(held_for)} after it was stopped" if was_started else "as it was never started"
     return (
-        f'Your stopped container "{shown(container)}" was removed at {moment(at)}{after}.\n'
+        f'Your container "{shown(container)}" was removed at {moment(at)}, {what}.\n'
         "Your folders and volumes are as they were; what was only inside of it is gone."
     )
 
@@ -107,7 +133,10 @@ def _why(ending: Ending) -> str:
 
 
 def _how_to_keep(ending: Ending) -> Iterator[str]:
-    """Say how to keep it: with a command that can be copied as it stands."""
+    """Say how to keep it: with a command that can be copied as it stands, and that works."""
+    if ending.kept_already is not None:
+        yield from _how_without_file(ending, ending.kept_already)
+        return
     again = f" (good for {span(ending.keep_for)}, then again)" if ending.keep_for else ""
     path = f"{(ending.workspace or '').rstrip('/')}/.keep-alive"
     if ending.workspace and shown(path, _LONGEST_PATH) == path:
@@ -117,6 +146,15 @@ def _how_to_keep(ending: Ending) -> Iterator[str]:
         yield f"To keep it running: mkdir -p ~/.ds01/keep && touch {file}{again}"
     used = "To use it again is enough, too. " if ending.part == "idle" else ""
     yield f"{used}If it needs longer than that, ask the admin of this machine."
+
+
+def _how_without_file(ending: Ending, most: int) -> Iterator[str]:
+    yield (
+        f"No file can keep it: files keep {most} of your containers already, and more they may not."
+        " Remove the file of another first."
+    )
+    used = "To use it again is enough. " if ending.part == "idle" else ""
+    yield f"{used}If it is needed, ask the admin of this machine, who can keep it."
 
 
 def _after(ending: Ending) -> Iterator[str]:

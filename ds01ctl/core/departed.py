@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from ds01ctl.core.policy import Setting
     from ds01ctl.core.workload import Workload
 
-FORGOTTEN_AFTER = timedelta(days=60)
-"""Of somebody for whom nobody has asked for so long, the next answer is a first one again."""
+FORGOTTEN_AFTER = timedelta(hours=26)
+"""After so long without an answer the next one is a first one again: what was between nobody knows.
+
+The timer asks once a day (commands.cleanup_leftovers).
+"""
 
 
 class Home(NamedTuple):
@@ -140,7 +143,13 @@ def decide(world: World) -> Decision:
         people = [one for one in people if {one.login, str(one.uid)} & world.chosen]
     changes = tuple(c for one in people for c in departed_changes.changes_of(one, world))
     notices = tuple(departed_words.notice(one, world) for one in people)
-    return Decision(Plan(changes, notices), tuple(people), memory)
+    waiting = tuple(
+        departed_words.waiting(login, where, world.after_s - memory[listed_key(login)].counted_s)
+        for login, where in sorted(world.archived.items())
+        if memory[listed_key(login)].counted_s < world.after_s
+        and (world.chosen is None or login in world.chosen)
+    )
+    return Decision(Plan(changes, (*notices, *waiting)), tuple(people), memory)
 
 
 # --- who has left -----------------------------------------------------------------------------
@@ -151,17 +160,27 @@ def key_of(one: int | str) -> str:
     return f"uid {one}" if isinstance(one, int) else f"login {one}"
 
 
+def listed_key(login: str) -> str:
+    """Give the key by which it is remembered since when somebody is listed."""
+    return f"listed {login}"
+
+
 def remembered(world: World) -> dict[str, Absence]:
-    """Add this run's answers to what is remembered; who has an account is forgotten at once."""
+    """Add this run's answers to what is remembered; who has an account is forgotten at once.
+
+    So is who is no longer listed.
+    """
+    listed = {listed_key(login) for login in world.archived}
     there = {key_of(uid) for uid in world.users} | {key_of(login) for login in world.uids}
     now = world.clock
     kept = {
         key: one
         for key, one in world.known.items()
-        if key not in there and abs(now.now - one.looked.now) < FORGOTTEN_AFTER
+        if key not in there
+        and (key in listed or not key.startswith(listed_key("")))
+        and abs(now.now - one.looked.now) < FORGOTTEN_AFTER
     }
-    for one in world.gone:
-        key = key_of(one)
+    for key in [*map(key_of, world.gone), *sorted(listed)]:
         if key in there:
             continue
         before = kept.get(key)
@@ -188,6 +207,9 @@ def _people(world: World, memory: Mapping[str, Absence]) -> Iterator[Departed]:
     for login, where in sorted(world.archived.items()):
         uid = world.uids.get(login, _uid_of_home(login, world))
         if (uid is not None and uid < world.min_uid) or login == "root":
+            continue
+        absence = memory.get(listed_key(login))
+        if absence is None or absence.counted_s < world.after_s:
             continue
         seen |= {login} if uid is None else {login, uid}
         yield _with_traces(Departed(login, uid, f"listed in {where}"), world)

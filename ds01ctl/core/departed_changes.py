@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from ds01ctl.core.cleanup_keeps import holds
 from ds01ctl.core.cleanup_model import Change
+from ds01ctl.core.cleanup_text import span
+from ds01ctl.core.owner import TRACE
 from ds01ctl.core.timestamp import format_time
 
 if TYPE_CHECKING:
@@ -52,13 +54,26 @@ def why_left(workload: Workload, container: Container, one: Departed, world: Wor
         return "that it is theirs is not sure enough: look at its owner, then stop it by hand"
     if container.state == "exited":
         return _why_held(container, world)
-    return None
+    return _why_at_work(container, world)
+
+
+def _why_at_work(container: Container, world: World) -> str | None:
+    """Say that it may be doing something; None: it was idle at its last sample."""
+    watch = world.watches.get(container.id)
+    if watch is None or watch.started_at != container.started_at or not watch.intervals:
+        return "whether it is idle is not known yet: it is stopped once it is"
+    last = watch.intervals[-1]
+    if last.verdict == "idle":
+        return None
+    what = "is at work" if last.verdict == "active" else "whether it is idle is not known"
+    return f"{what} ({'; '.join(last.evidence)}): it is stopped once it is idle, or by hand"
 
 
 def _is_surely_theirs(workload: Workload, container: Container, one: Departed) -> bool:
     """Ask for more than a mounted folder: somebody else may be at work on what they have left."""
     owner = workload.owner
-    if owner.confidence == "guess" or owner.uid is None:
+    if owner.confidence == "guess" or owner.uid is None or owner.weight < TRACE:
+        # whoever copies a file of compose has its label, too
         return False
     if owner.confidence == "certain":
         return True
@@ -74,10 +89,14 @@ def _why_held(container: Container, world: World) -> str | None:
     if hold is None or hold.origin is None or hold.value is None:
         return "stopped, and never removed: no container_hold_after_stop_h holds for it"
     watch = world.watches.get(container.id)
-    stopped_s = watch.stopped_s if watch and watch.finished_at == container.finished_at else 0.0
-    if container.finished_at is None or stopped_s < float(hold.value) * 3600:
-        left_h = float(hold.value) - stopped_s / 3600
-        return f"stopped, removed in {left_h:.1f} h ({hold.key} {hold.value:g}, {hold.origin})"
+    is_known = watch is not None and watch.finished_at == container.finished_at
+    held_s, promised_s = (watch.held_s, watch.promised_s) if watch and is_known else (0.0, 0.0)
+    hold_s = max(float(hold.value) * 3600, promised_s)
+    if container.finished_at is None or held_s < hold_s:
+        told = f", {span(promised_s)} were promised" if promised_s >= hold_s else ""
+        left_h = (hold_s - held_s) / 3600
+        where = f"{hold.key} {hold.value:g}, {hold.origin}{told}"
+        return f"stopped, removed in {left_h:.1f} h ({where})"
     return None
 
 

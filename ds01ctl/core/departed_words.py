@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.cleanup_model import Notice
+from ds01ctl.core.cleanup_text import span
 from ds01ctl.core.departed_changes import why_left
 from ds01ctl.core.sizes import size
 
@@ -23,10 +24,16 @@ def unknown(why: str) -> Notice:
     return Notice("departed-unknown", None, None, f"who has left is not known: {why}")
 
 
+def waiting(login: str, where: str, left_s: float) -> Notice:
+    """Say of somebody who is listed that nothing is done yet."""
+    text = f"{login} is listed in {where}: nothing of theirs is touched for {span(left_s)} yet"
+    return Notice(KIND, login, None, text, ("cleanup.users_after_d counts from the first look",))
+
+
 def gone(absence: Absence) -> str:
     """Say since when somebody has had no account."""
     days = absence.counted_s / 86400
-    return f"no account since {absence.since:%Y-%m-%d}, asked again {days:.0f} days later"
+    return f"no account at any look since {absence.since:%Y-%m-%d}, for {days:.0f} days"
 
 
 def notice(one: Departed, world: World) -> Notice:

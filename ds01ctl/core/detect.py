@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.findings import of_gpus, of_owners, of_workload
 from ds01ctl.core.inventory import inventory
 from ds01ctl.core.model import LIVE
 from ds01ctl.core.plan import SEVERITIES
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,9 +5,10 @@ grams an hour = kg x 1000 / lifetime in hours
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.energy_model import UNATTRIBUTED
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.split import largest_remainder
 
 if TYPE_CHECKING:

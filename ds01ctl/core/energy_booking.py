@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from math import fsum
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ds01ctl.core.carbon_text import carbon_ug
 from ds01ctl.core.energy_books import GpuHour, Hour, Totals
 from ds01ctl.core.gpu_holding import held
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.split import largest_remainder
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ds01ctl.core.energy_model import GpuShare, Interval, Portion
 
 HOUR_S = 3600
-MIG_SLICES = 7
-"""Compute slices of a GPU."""
 _MOST_HOURS = 24 * 35
 """An interval that is longer is spread over so many at its end."""
 _FIELDS = ("cpu_uj", "dram_uj", "gpu_uj", "other_uj")
@@ -35,6 +34,18 @@ class Rates(NamedTuple):
 
     g_per_kwh: float
     pue: float
+
+
+class Earlier(NamedTuple):
+    """What holds for energy that is of a longer time than the interval, and for its past hours."""
+
+    hours: Mapping[float, Mapping[int, float]] = {}
+    """As `hours_of` gives them, by the seconds that a portion tells."""
+    rates: Mapping[int, Rates] = {}
+    """By hour."""
+
+
+NO_EARLIER = Earlier()
 
 
 class Booking(NamedTuple):
@@ -66,25 +77,30 @@ def book(
     embodied_ug: Mapping[str, int],
     hours: Mapping[int, float],
     month_of: Callable[[int], int],
+    earlier: Earlier = NO_EARLIER,
 ) -> Booking:
     """Make the rows of one interval.
 
-    embodied_ug: micrograms of the interval by party; hours: as `hours_of` gives them; month_of:
-    which month an hour is in, which the time zone says.
+    rates: of the hours that ``earlier`` has none for; embodied_ug: micrograms of the interval by
+    party; hours: as `hours_of` gives them; month_of: which month an hour is in, which the time
+    zone says.
     """
     found: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     interval = interval._replace(portions=tuple(map(_storable, interval.portions)))
     for portion in interval.portions:
-        for hour, uj in _spread(portion.uj, hours).items():
+        for hour, uj in _spread(portion.uj, earlier.hours.get(portion.seconds, hours)).items():
             _add(found, hour, portion, uj)
     for name, ug in embodied_ug.items():
         party = _valid(name)
         for hour, part in _spread(ug, hours).items():
             found[hour, party]["embodied_ug"] += part
-    _weigh(found, rates)
+    _weigh(found, rates, earlier.rates)
     rows = {key: Hour(**fields) for key, fields in found.items()}
     return Booking(
-        _totals(interval, rows), rows, _gpu_hours(interval, hours), _months(rows, month_of)
+        _totals(interval, rows),
+        rows,
+        _gpu_hours(interval, hours, earlier.hours),
+        _months(rows, month_of),
     )
 
 
@@ -117,8 +133,10 @@ def holders(gpus: Mapping[str, tuple[GpuShare, ...]]) -> dict[str, dict[str, flo
         given = [one for one in shares if one.is_holder]
         parts: dict[str, float] = found.setdefault(uuid, {})
         times = fsum(held(one) for one in given if one.mig_slices <= 0)
+        # free ones are among them
+        slices = fsum(one.mig_slices for one in shares)
         for one in given:
-            part = one.mig_slices / MIG_SLICES if one.mig_slices > 0 else 1 / max(1.0, times)
+            part = one.mig_slices / slices if one.mig_slices > 0 else 1 / max(1.0, times)
             parts[one.party] = parts.get(one.party, 0.0) + part * held(one)
     return found
 
@@ -145,13 +163,15 @@ def _add(
         found[hour, portion.holder or portion.party]["waste_uj"] += uj
 
 
-def _weigh(found: Mapping[tuple[int, str], dict[str, int]], rates: Rates) -> None:
+def _weigh(
+    found: Mapping[tuple[int, str], dict[str, int]], rates: Rates, earlier: Mapping[int, Rates]
+) -> None:
     """Add the carbon of each row."""
     by_hour: dict[int, dict[str, int]] = defaultdict(dict)
     for (hour, party), row in found.items():
         by_hour[hour][party] = sum(row.get(name, 0) for name in _FIELDS)
     for hour, energy in by_hour.items():
-        for party, ug in shares_of_carbon(energy, rates).items():
+        for party, ug in shares_of_carbon(energy, earlier.get(hour, rates)).items():
             found[hour, party]["carbon_ug"] = ug
 
 
@@ -185,15 +205,16 @@ def _counts(interval: Interval) -> dict[str, int]:
 
 
 def _gpu_hours(
-    interval: Interval, hours: Mapping[int, float]
+    interval: Interval, hours: Mapping[int, float], longer: Mapping[float, Mapping[int, float]]
 ) -> dict[tuple[int, str, str], GpuHour]:
     found: dict[tuple[int, str, str], GpuHour] = defaultdict(GpuHour)
     for one in interval.portions:
         if not one.device:
             continue
-        for hour, uj in _spread(one.uj, hours).items():
-            key = (hour, one.device, one.party)
-            found[key] = found[key]._replace(uj=found[key].uj + uj)
+        for hour, uj in _spread(one.uj, longer.get(one.seconds, hours)).items():
+            key, modelled = (hour, one.device, one.party), uj * (one.basis == "modelled")
+            old = found[key]
+            found[key] = GpuHour(old.uj + uj, old.waste_uj, old.modelled_uj + modelled)
             if one.is_waste:
                 key = (hour, one.device, one.holder or one.party)
                 found[key] = found[key]._replace(waste_uj=found[key].waste_uj + uj)

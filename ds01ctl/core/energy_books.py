@@ -5,7 +5,9 @@ Energy is in microjoules, carbon in micrograms, hours since 1970 in UTC: all who
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,19 @@ class GpuHour(NamedTuple):
 
     uj: int = 0
     waste_uj: int = 0
+    modelled_uj: int = 0
+    """Of ``uj``."""
+
+
+class Used(NamedTuple):
+    """What was used in several hours."""
+
+    hours: int
+    """In which anything was used."""
+    hour: Hour
+    """All of it."""
+    with_pue_uj: int
+    """The energy times the PUE of each hour: what the whole house drew for it."""
 
 
 class Factor(NamedTuple):

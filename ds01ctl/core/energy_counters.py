@@ -7,28 +7,34 @@ estimate from the counter's last known power, marked ``modelled``, and told in `
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import Counted, Delta
 from ds01ctl.core.energy_nesting import rest_of_psys, without_undecided_psys
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ds01ctl.core.energy_model import Basis, Component, Counter
 
-MOST_WATTS: Mapping[Component, float] = {"cpu": 1000.0, "dram": 200.0, "gpu": 1000.0, "other": 2e3}
-"""The most that one of them can draw, where its limit is not known."""
+MOST_WATTS: Mapping[Component, float] = {"cpu": 1000.0, "dram": 500.0, "gpu": 1000.0, "other": 2e3}
+"""The most that one of them can draw, where its limit is not known; dram: of one package."""
+ABOVE_LIMIT = "above-limit"
 SKIPPED = (
     "several-wraps",
     "implausible",
+    ABOVE_LIMIT,
     "unknown-range",
     "suspended",
     "power-gap",
     "duplicate",
     "psys-below-parts",
 )
-"""All reasons for which an interval, or a reading, does not decide what was used."""
+"""All reasons for which an interval, or a reading, does not decide what was used.
+
+above-limit: it does, and the limit that the part is said to have does not hold.
+"""
 _MARGIN = 1.05
 """Power limits hold on average only."""
 _REFRESH_S = 0.2
@@ -88,6 +94,11 @@ def most_watts(counter: Counter) -> float:
     return known if known > 0 and isfinite(known) else MOST_WATTS[counter.component]
 
 
+def _conceivable_watts(counter: Counter) -> float:
+    """Say what no such part exceeds, whatever its limit is said to be."""
+    return max(most_watts(counter), MOST_WATTS[counter.component])
+
+
 def _add(tally: dict[str, int], reason: str) -> None:
     tally[reason] = tally.get(reason, 0) + 1
 
@@ -105,7 +116,7 @@ def _is_absurd(counter: Counter) -> bool:
 
 
 def _is_power(watts: float | None, counter: Counter) -> bool:
-    return watts is not None and 0 <= watts <= most_watts(counter) * _MARGIN
+    return watts is not None and 0 <= watts <= _conceivable_watts(counter) * _MARGIN
 
 
 def _since(last: Counter | None, now: Counter) -> _Found:
@@ -144,10 +155,23 @@ def _decide(last: Counter, now: Counter, uj: int, reason: str) -> _Found:
     seconds = _elapsed(last, now)
     most = _most(last, now, seconds)
     if not 0 <= uj <= most:
+        if reason != "wrap" and _is_only_answer(last, now, uj, seconds):
+            found = _measured(last, now, uj, reason, seconds, from_s=last.at_s)
+            return found._replace(skipped=ABOVE_LIMIT)
         return _estimate(last, now, "implausible")
     if now.range_uj and uj + now.range_uj <= most:
         return _nearest(last, now, uj, seconds, from_s=last.at_s)
     return _measured(last, now, uj, reason, seconds, from_s=last.at_s)
+
+
+def _is_only_answer(last: Counter, now: Counter, uj: int, seconds: float) -> bool:
+    """Say whether the readings leave this alone, whatever the part's limit is said to be.
+
+    Limits are the firmware's, the kernel's or the admin's word; the counter is the hardware's.
+    """
+    watts = max(_conceivable_watts(last), _conceivable_watts(now))
+    most = _of_watts(watts, seconds)
+    return 0 <= uj <= most and not (now.range_uj and uj + now.range_uj <= most)
 
 
 def _after_reset(last: Counter, now: Counter) -> _Found:
@@ -217,7 +241,10 @@ def _to_keep(last: Counter | None, now: Counter, found: _Found) -> Counter:
 
 def _most(last: Counter, now: Counter, seconds: float) -> int:
     """Say what can have been drawn, uJ, by the higher limit: it may have been changed meanwhile."""
-    watts = max(most_watts(last), most_watts(now))
+    return _of_watts(max(most_watts(last), most_watts(now)), seconds)
+
+
+def _of_watts(watts: float, seconds: float) -> int:
     return int(watts * _MARGIN * (seconds + _REFRESH_S) * 1e6) if seconds >= 0 else -1
 
 

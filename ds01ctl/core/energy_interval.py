@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.attribution import attribute
 from ds01ctl.core.energy_counters import deltas, model
 from ds01ctl.core.energy_model import Interval
 from ds01ctl.core.pending import remember
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.energy_parties import AT_BOOT, GroupUse, Usage
 from ds01ctl.core.gpu_shares import GpuPast
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,9 @@ CLOCK_BOOTTIME, which is never stepped and goes on while the machine is suspende
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
+
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,6 +145,8 @@ class Portion(NamedTuple):
     """Of a GPU that was allocated and idle."""
     holder: str = ""
     """Who held it, where it is waste: under most policies another one than the party."""
+    seconds: float = 0.0
+    """The time up to the interval's end that it is of, where that is longer; 0: the interval's."""
 
 
 class Interval(NamedTuple):

@@ -1,7 +1,8 @@
-"""psys counts the whole platform, its packages and memory included: keep only the rest of it.
+"""Counters that have others' energy in them: psys, and dies that show one counter twice.
 
-Both must be of the same time. So psys is not taken while one of its parts could not be read, and
-while psys could not, what its parts counted is remembered with it.
+psys counts the whole platform, its packages and memory included: keep only the rest of it. Both
+must be of the same time. So psys is not taken while one of its parts could not be read, and while
+psys could not, what its parts counted is remembered with it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from ds01ctl.core.energy_model import Counter, Delta
+    from ds01ctl.core.energy_model import Counter, Delta, Work
 
 _PARTS = ("cpu", "dram")
 _GONE = 60
 """Runs after which a part that cannot be read is taken for gone."""
+
+
+def without_twins(
+    last: Mapping[str, Counter], pending: Mapping[str, Work], twins: Iterable[str]
+) -> tuple[dict[str, Counter], dict[str, Work]]:
+    """Forget what was kept of counters that show another one's, and their work.
+
+    twins: such as ``rapl:package-0-die-1 = rapl:package-0-die-0``. Should the two not look alike
+    in some run, the second begins anew in it: the time since it was read last is the first one's.
+    """
+    names = {one.partition(" = ")[0] for one in twins}
+    return (
+        {name: one for name, one in last.items() if name not in names},
+        {name: one for name, one in pending.items() if name not in names},
+    )
+
+
+def without_doubtful(
+    last: Mapping[str, Counter], now: Sequence[Counter], doubtful: Collection[str]
+) -> tuple[Counter, ...]:
+    """Leave out what may show the counter of one that could not be read.
+
+    What was counted before was seen to be a counter of its own, and has a mean power in ``last``.
+    """
+    own = {name for name, one in last.items() if one.mean_watts is not None}
+    return tuple(one for one in now if one.name in own or one.name not in doubtful)
 
 
 def without_undecided_psys(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import SYSTEM, UNATTRIBUTED
 from ds01ctl.core.energy_parties import container_id, parents, uid_of
-from ds01ctl.core.held import is_accountable
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.slice_names import unit_of, user_part
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Parties:
 
     def of_workload(self, workload: Workload, snapshot: Snapshot) -> str | None:
         """Name who answers for a container or a process; None: nobody is known well enough."""
+        from ds01ctl.core.held import is_accountable
+
         if workload.verdict in {"infrastructure", "system"}:
             return SYSTEM
         owner = workload.owner

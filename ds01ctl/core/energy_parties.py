@@ -2,15 +2,17 @@
 
 A group counts what is below it, too, also of what has ended since. So of each group only what is in
 none of those below counts as its own; what a common parent has in excess is what departed groups
-used up to their end.
+used up to their end. Those that were never seen are among them: so who departed is charged no more
+than what they can have used, going by how much they did before.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import SYSTEM, UNATTRIBUTED, Activity
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 USERS = "/user.slice"
 """The parent of everybody's slice of log-ins."""
 _ID_LENGTH = 64
+_MOST_CORES = 1e6
+"""More is no memory of ours."""
 _HEX = frozenset("0123456789abcdef")
 _USER_SLICE = r"user-(\d{1,10})\.slice"
 
@@ -32,6 +36,8 @@ class GroupUse(NamedTuple):
     """CLOCK_BOOTTIME."""
     inode: int = 0
     """It is another group when that is another."""
+    cores: float | None = None
+    """Kept by us: processors in use in the mean of the time before; None: not known."""
 
 
 class Usage(NamedTuple):
@@ -95,16 +101,36 @@ def done(earlier: Usage | None, now: Usage) -> Done:
     seconds = now.total.at_s - earlier.total.at_s
     if seconds <= 0:
         return NOTHING
-    cpu = _cpu(earlier, now, seconds)
+    used = max(0, now.total.cpu_us - earlier.total.cpu_us)
+    cpu = _cpu(earlier, now, seconds, used)
     memory = _memory(earlier, now)
     parties = {p: Activity(cpu.get(p, 0), memory.get(p, 0)) for p in sorted({*cpu, *memory})}
     parties.pop(SYSTEM, None)
-    used = max(0, now.total.cpu_us - earlier.total.cpu_us)
     total = Activity(used, _mean(earlier.total.memory_bytes, now.total.memory_bytes))
     return Done(seconds, parties, total)
 
 
-def _cpu(earlier: Usage, now: Usage, seconds: float) -> dict[str, int]:
+def paced(earlier: Usage | None, now: Usage) -> Usage:
+    """Note how many processors each group had in use since an earlier look, as `done` takes it."""
+    if earlier is None or earlier.total is None or now.total is None:
+        return now
+    seconds = now.total.at_s - earlier.total.at_s
+    groups = {
+        path: one._replace(cores=_cores(earlier.groups.get(path), one, seconds))
+        for path, one in now.groups.items()
+    }
+    return now._replace(groups=groups)
+
+
+def _cores(earlier: GroupUse | None, now: GroupUse, seconds: float) -> float | None:
+    if seconds <= 0:
+        return None
+    # one that was made meanwhile was there for half of the time, in the mean
+    length = seconds if _is_same(earlier, now) else seconds / 2
+    return round(_since(earlier, now, seconds) / length / 1e6, 4)
+
+
+def _cpu(earlier: Usage, now: Usage, seconds: float, used_us: int) -> dict[str, int]:
     own = {path: _since(earlier.groups.get(path), use, seconds) for path, use in now.groups.items()}
     counted = dict(own)
     for path, parent in parents(now.groups, now.groups):
@@ -112,20 +138,53 @@ def _cpu(earlier: Usage, now: Usage, seconds: float) -> dict[str, int]:
     departed = _departed(earlier, now)
     found: dict[str, int] = {}
     for path, cpu_us in own.items():
-        party = now.parties.get(path) or _only(departed.get(path, frozenset()))
         if cpu_us > 0:
-            found[party] = found.get(party, 0) + cpu_us
+            most = {p: _most_us(n, seconds) for p, n in departed.get(path, {}).items()}
+            for party, part in _whose(cpu_us, now.parties.get(path), most):
+                found[party] = found.get(party, 0) + part
+    # what is left is the host's, but for what these may have used: their parent counts both
+    lost = departed.get("", {})
+    doubt = sum(_most_us(n, seconds) or 0 for party, n in lost.items() if party != SYSTEM)
+    if (doubt := min(doubt, used_us - sum(found.values()))) > 0:
+        found[UNATTRIBUTED] = found.get(UNATTRIBUTED, 0) + doubt
     return found
+
+
+def _most_us(cores: float | None, seconds: float) -> int | None:
+    is_known = cores is not None and 0 <= cores <= _MOST_CORES
+    return round(cores * seconds * 1e6) if cores is not None and is_known else None
+
+
+def _whose(
+    cpu_us: int, party: str | None, most: Mapping[str, int | None]
+) -> Iterator[tuple[str, int]]:
+    """Say whose a group's own use is; all parts of it.
+
+    most: what each party can have used of it whose groups below are gone; None: not known.
+    """
+    if party is not None:
+        others = [us for name, us in most.items() if name != party]
+        nobodys = cpu_us if None in others else min(cpu_us, sum(us or 0 for us in others))
+        theirs = cpu_us - nobodys
+    else:
+        # of several the sum is known, the parts are not; of none, it was there too short to be seen
+        party, us = next(iter(most.items())) if len(most) == 1 else (UNATTRIBUTED, 0)
+        theirs = min(cpu_us, us or 0)
+    yield from ((name, us) for name, us in ((party, theirs), (UNATTRIBUTED, cpu_us - theirs)) if us)
 
 
 def _since(earlier: GroupUse | None, now: GroupUse, seconds: float) -> int:
     """Count one group's use, brought to the length of the common interval."""
-    if earlier is None or earlier.inode != now.inode or now.cpu_us < earlier.cpu_us:
-        # made since then
+    if earlier is None or not _is_same(earlier, now):
         return now.cpu_us
     length = now.at_s - earlier.at_s
     used = now.cpu_us - earlier.cpu_us
     return round(used * seconds / length) if length > 0 else used
+
+
+def _is_same(earlier: GroupUse | None, now: GroupUse) -> bool:
+    """Say whether it is the same group, and was not made since then."""
+    return earlier is not None and earlier.inode == now.inode and now.cpu_us >= earlier.cpu_us
 
 
 def parents(paths: Iterable[str], among: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -138,26 +197,25 @@ def parents(paths: Iterable[str], among: Mapping[str, object]) -> Iterator[tuple
             yield path, above
 
 
-def _departed(earlier: Usage, now: Usage) -> dict[str, frozenset[str]]:
-    """Say whose groups are gone, or were made anew, by the nearest group above that is left."""
+def _departed(earlier: Usage, now: Usage) -> dict[str, dict[str, float | None]]:
+    """Say whose groups are gone, or were made anew, and how many processors they had in use.
+
+    By the nearest group above that is left; of those without one by the empty text.
+    """
     gone = [
         path
         for path, use in earlier.groups.items()
         if path in earlier.parties
         and (path not in now.groups or now.groups[path].inode != use.inode)
     ]
-    found: dict[str, frozenset[str]] = {}
-    for path, parent in parents(gone, now.groups):
-        found[parent] = found.get(parent, frozenset()) | {earlier.parties[path]}
+    above = dict(parents(gone, now.groups))
+    found: dict[str, dict[str, float | None]] = {}
+    for path in gone:
+        cores = found.setdefault(above.get(path, ""), {})
+        party = earlier.parties[path]
+        more, known = earlier.groups[path].cores, cores.get(party, 0.0)
+        cores[party] = None if more is None or known is None else known + more
     return found
-
-
-def _only(parties: frozenset[str]) -> str:
-    """Name who used it, if that can have been one only; else it is somebody's, and not known whose.
-
-    Nobody departed: it was there too short to be seen.
-    """
-    return next(iter(parties)) if len(parties) == 1 else UNATTRIBUTED
 
 
 def _memory(earlier: Usage, now: Usage) -> dict[str, int]:

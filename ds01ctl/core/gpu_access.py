@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from posixpath import normpath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ds01ctl.core.model import SLICES_OF_A_GPU
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +31,6 @@ _FIRST_CONTROL_MINOR = 254
 _RULE = r"\s*([abc])\s+(\d{1,7}|\*):(\d{1,7}|\*)\s+([rwm]+)\s*"
 _NVIDIA_MAJOR = "195"
 _PROFILE = r"(\d+)g\."
-_SLICES_OF_A_GPU = 7
 _LONGEST_QUOTE = 80
 # text from users: Python refuses to read a number of thousands of digits, and memory is finite
 _LONGEST_NUMBER = 7
@@ -92,7 +94,7 @@ def _reached(ways: Iterable[_Way], gpus: Sequence[Gpu]) -> _Reached:
 
 
 def units(access: GpuAccess, gpus: Sequence[Gpu]) -> float | None:
-    """Count GPU-equivalents: a GPU is 1, a MIG device its share of seven; None where unknown."""
+    """Count GPU-equivalents: a GPU is 1, a MIG device its slices' share; None where unknown."""
     if access.gpu_uuids is None:
         return None
     return _sum(_share(uuid, gpus, access.gpu_uuids) for uuid in sorted(access.gpu_uuids))
@@ -102,11 +104,11 @@ def _share(uuid: str, gpus: Sequence[Gpu], together_with: frozenset[str]) -> flo
     for gpu in gpus:
         for device in gpu.mig_devices:
             if device.uuid == uuid:
-                return _mig_share(device)
+                return _mig_share(device, gpu)
         if gpu.uuid == uuid and gpu.mig_devices:
             # beside one of its own MIG devices, the GPU itself adds nothing
             beside = any(device.uuid in together_with for device in gpu.mig_devices)
-            return 0.0 if beside else _sum(_mig_share(device) for device in gpu.mig_devices)
+            return 0.0 if beside else _sum(_mig_share(device, gpu) for device in gpu.mig_devices)
     return 1.0
 
 
@@ -119,11 +121,12 @@ def _sum(shares: Iterable[float | None]) -> float | None:
     return total
 
 
-def _mig_share(device: MigDevice) -> float | None:
+def _mig_share(device: MigDevice, gpu: Gpu) -> float | None:
+    slices = gpu.mig_slices or SLICES_OF_A_GPU
     if device.compute_slices is not None:
-        return device.compute_slices / _SLICES_OF_A_GPU
+        return device.compute_slices / slices
     match = re.match(_PROFILE, device.profile or "")
-    return int(match[1]) / _SLICES_OF_A_GPU if match else None
+    return int(match[1]) / slices if match else None
 
 
 # --- the ways ---------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from math import fsum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core import gpu_stays as stays
 from ds01ctl.core.energy_model import UNATTRIBUTED, GpuShare
+from ds01ctl.core.model import SLICES_OF_A_GPU
+from ds01ctl.core.record import NamedTuple
 
 _ROUNDING = 1e-9
 
@@ -228,6 +230,10 @@ def _of_instances(
     for device in gpu.mig_devices:
         inside = [use for use in uses if use.mig_uuid == device.uuid]
         found += _of_instance(gpu, device, inside, pids, _inside(device, past), scene)
+    # slices that nobody made an instance of
+    free = (gpu.mig_slices or SLICES_OF_A_GPU) - fsum(map(_slices, gpu.mig_devices))
+    if free > _ROUNDING:
+        found.append(GpuShare(UNATTRIBUTED, 0.0, 0, free))
     return tuple(sorted(found, key=lambda one: (one.party, -one.mig_slices)))
 
 

@@ -7,10 +7,11 @@ draws while it does nothing.
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import UNATTRIBUTED, GpuShare, Portion
 from ds01ctl.core.gpu_holding import holding
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.split import largest_remainder
 
 if TYPE_CHECKING:

@@ -90,6 +90,9 @@ def estimate(load: Load, g_per_kwh: float) -> Estimate:
     memory_kwh = factor * load.memory_gb * MEMORY_W_PER_GB
     kwh = core_kwh + gpu_kwh + memory_kwh
     parts = (core_kwh, gpu_kwh, memory_kwh)
+    # watt-hours and grams
+    if not isfinite(kwh * max(1000.0, g_per_kwh)):
+        raise ValueError("so much energy is no number")
     return Estimate(
         kwh, kwh * g_per_kwh, *parts, core, gpu, load.pue, load.psf, g_per_kwh=g_per_kwh
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from ds01ctl.core.record import NamedTuple
 
 Kind = Literal["average", "marginal"]
 """average: of all that is generated; marginal: of what one more kilowatt-hour would cause."""

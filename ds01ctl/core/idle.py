@@ -52,6 +52,7 @@ def advance(
     is_new_run = container.started_at != before.started_at
     ran = run_time(watch, container, clock, _age_s(container, sample))
     idleness = _idleness(before, container, sample, limits, clock)
+    stopped_s, created_s = _stopped_s(watch, container, clock), _created_s(watch, container, clock)
     return before._replace(
         engine=container.engine,
         name=container.name,
@@ -62,8 +63,11 @@ def advance(
         first_started_at=ran.first_started_at,
         ran_s=ran.all_s,
         run_s=ran.this_s,
-        stopped_s=_stopped_s(watch, container, clock),
-        created_s=_created_s(watch, container, clock),
+        stopped_s=stopped_s,
+        created_s=created_s,
+        hold_from_s=min(before.hold_from_s, stopped_s + created_s),
+        promised_s=0.0 if is_new_run else before.promised_s,
+        is_hold_told=before.is_hold_told and not is_new_run,
         stopped_by_us="" if is_new_run else before.stopped_by_us,
         gpu_released=False if is_new_run else before.gpu_released,
         had_gpu=before.had_gpu or _has_gpu(container, sample),

@@ -47,10 +47,9 @@ def shown(image: Image) -> str:
 
 def _names(image: Image) -> tuple[list[str], str | None]:
     """Part the names: what is untagged, and the tag that goes with the image."""
-    by_repository = list(_by_repository(image))
-    if not by_repository:
-        return [], None
-    *others, (tags, _) = by_repository
+    if len(image.references) < 2:
+        return [], next(iter(image.tags), None)
+    *others, (tags, _) = _by_repository(image)
     # with the last tag of a repository its digests go too
     going = [name for tagged, digests in others for name in tagged or digests]
     return [*going, *tags[:-1]], tags[-1] if tags else None

@@ -35,8 +35,9 @@ def holds(
 
     infrastructure: ids and references of images that infrastructure is made from.
     """
-    used = _in_use(families, holders)
-    owned = _of_infrastructure(families, infrastructure)
+    names = Names(families.by_id.values())
+    used = _in_use(names, holders)
+    owned = _of_infrastructure(families, names, infrastructure)
     newest = _newest(families, rules)
     found: dict[str, Hold] = {}
     for image in families.by_id.values():
@@ -53,9 +54,8 @@ def holds(
     return found | _with_kept_children(families, found)
 
 
-def _in_use(families: Families, holders: Sequence[Holder]) -> dict[str, Hold]:
+def _in_use(names: Names, holders: Sequence[Holder]) -> dict[str, Hold]:
     """By id and by what the container's maker wrote: the two may differ (containerd's store)."""
-    names = Names(families.by_id.values())
     found: dict[str, Hold] = {}
     for holder in holders:
         for text in (holder.image_id, holder.image):
@@ -66,10 +66,10 @@ def _in_use(families: Families, holders: Sequence[Holder]) -> dict[str, Hold]:
     return found
 
 
-def _of_infrastructure(families: Families, infrastructure: Collection[str]) -> dict[str, Hold]:
-    images = families.by_id.values()
-    names = Names(images)
-    engines = {image.engine for image in images}
+def _of_infrastructure(
+    families: Families, names: Names, infrastructure: Collection[str]
+) -> dict[str, Hold]:
+    engines = {image.engine for image in families.by_id.values()}
     found = {names.find(engine, text) for engine in engines for text in infrastructure}
     hold = Hold("infrastructure's", "infrastructure is made from it")
     return {id_: hold for id_ in found if id_ is not None}

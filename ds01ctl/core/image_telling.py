@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.cleanup_model import Notice
@@ -37,6 +38,7 @@ def evidence(image: Image, families: Families, now: datetime) -> tuple[str, ...]
     )
 
 
+@lru_cache(maxsize=1024)
 def _ago(at: int, now: datetime) -> str:
     if not at:
         return "never that is known"

@@ -91,6 +91,34 @@ def by_image(changes: Iterable[Change]) -> list[tuple[Change, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
+def due_together(groups: Iterable[tuple[Change, ...]], disk: DiskUse | None, most: int) -> int:
+    """Count the images at the beginning that are due though all before them free what they may.
+
+    The first one counts at any rate. Those after it have one change each, as the first, and are of
+    its engine and for the same reason. What is freed is estimated too high rather than too low.
+    """
+    count = frees_bytes = 0
+    first: Change | None = None
+    for group in groups:
+        one = group[0]
+        first = first or one
+        if count == most or (count and not _goes_with(group, first)):
+            break
+        above = one.identity.get("used_above_bytes")
+        if count and above and (disk is None or disk.used_bytes - frees_bytes <= int(above)):
+            break
+        count, frees_bytes = count + 1, frees_bytes + (one.frees_bytes or 0)
+        if len(group) > 1:
+            break
+    return count
+
+
+def _goes_with(group: tuple[Change, ...], first: Change) -> bool:
+    one, key = group[0], "used_above_bytes"
+    is_same = one.engine == first.engine and one.identity.get(key) == first.identity.get(key)
+    return len(group) == 1 and is_same
+
+
 class _Engine:
     """The decision for one engine."""
 
@@ -98,6 +126,7 @@ class _Engine:
         self._engine = engine
         self._rules = rules
         self._now = now
+        self._young = format_time(now - timedelta(hours=rules.min_age_h))
         self._disk = world.disks.get(engine)
         images = [image for image in world.images if image.engine == engine]
         holders = [holder for holder in world.holders if holder.engine == engine]
@@ -157,8 +186,7 @@ class _Engine:
 
     def _changes(self, image: Image, why: str, condition: Mapping[str, str]) -> list[Change]:
         told = evidence(image, self._families, self._now)
-        young = self._now - timedelta(hours=self._rules.min_age_h)
-        condition = {**condition, "touched_before": format_time(young)}
+        condition = {**condition, "touched_before": self._young}
         found = changes_of(image, why, told, condition)
         # the last one removes the image itself
         found[-1] = found[-1]._replace(frees_bytes=self._families.own_bytes(image))

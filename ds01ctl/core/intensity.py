@@ -8,10 +8,11 @@ cause, not what the ones used did.
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from ds01ctl.core.grid_providers import HIGHEST, PROVIDERS, Kind, eic_of
 from ds01ctl.core.intensity_table import WORLD, ZONES, Row, nearest_zones, row_of, zone_of
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

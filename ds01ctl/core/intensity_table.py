@@ -7,7 +7,8 @@ consumption), so each row says whence it is, of which year, and what it counts.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from ds01ctl.core.record import NamedTuple
 
 WORLD = "WORLD"
 SCOPE = "lifecycle, of what is generated in the zone"

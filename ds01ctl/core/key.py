@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
+
+from ds01ctl.core.record import NamedTuple
 
 
 class Key(NamedTuple):
@@ -26,6 +28,8 @@ class Key(NamedTuple):
     """The old name without a unit suffix, whose value carries the unit: ``24h``."""
     positive: bool = False
     """Zero is not accepted."""
+    most: float | None = None
+    """The largest value that is accepted, in the key's unit; None: what its kind accepts."""
     choices: tuple[str, ...] = ()
     effect: bool = True
     """False: known to DS01, but nothing acts on it (yet)."""

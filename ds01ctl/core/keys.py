@@ -211,6 +211,8 @@ POLICIES: tuple[Key, ...] = (
         "Time between asking a container to stop and killing it.",
         60,
         old="sigterm_grace_seconds",
+        # the job that waits for it has 280 s (jobs), of which the look takes some
+        most=120,
     ),
     Key(
         "created_container_timeout_m",

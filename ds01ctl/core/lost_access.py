@@ -7,11 +7,12 @@ device open go on, new ones fail ("Failed to initialize NVML: Unknown Error").
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.cgroup_path import classify
 from ds01ctl.core.finding import about_workload
 from ds01ctl.core.gpu_access import gpu_access
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.timestamp import format_time
 
 if TYPE_CHECKING:

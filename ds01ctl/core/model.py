@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from ds01ctl.core.record import NamedTuple
 
 LIVE = frozenset({"running", "paused", "restarting"})
 """States of a container that has processes, or will have without a user's doing."""
@@ -30,6 +32,10 @@ class Gap(NamedTuple):
 # --- NVML -------------------------------------------------------------------------------------
 
 
+SLICES_OF_A_GPU = 7
+"""Compute slices, for MIG, of a GPU that does not tell how many it has; an A30 has 4."""
+
+
 class MigDevice(NamedTuple):
     """One MIG instance of a GPU."""
 
@@ -39,7 +45,7 @@ class MigDevice(NamedTuple):
     profile: str | None
     """For example ``1g.5gb``."""
     compute_slices: int | None
-    """Of the seven that a GPU has."""
+    """Of those that its GPU has: seven, or four."""
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
 
@@ -70,6 +76,8 @@ class Gpu(NamedTuple):
     compute_mode: str | None = None
     processes_known: bool = True
     """False: this GPU's process list could not be read."""
+    mig_slices: int | None = None
+    """Compute slices that it has for MIG instances; None: it is in no MIG mode, or not told."""
 
 
 class GpuUse(NamedTuple):

@@ -9,10 +9,11 @@ and nobody is exempted on its word.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from ds01ctl.core.cgroup_path import classify, is_below
 from ds01ctl.core.policy import canonical
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.slice_names import user_part
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Owner(NamedTuple):
     """The heaviest claim that agrees."""
     corroborated: bool = False
     """More than words say so, and nothing of weight says otherwise: an exemption may count."""
+    is_unnamed: bool = False
+    """Something names a uid or a login that is not known now; a directory may be down."""
 
 
 UNKNOWN = Owner(None, None, "guess", "none", ("nothing names an owner",))
@@ -167,7 +170,9 @@ def _settle(claims: Sequence[Claim]) -> Owner:
         confidence = "guess"
     corroborated = weight == KERNEL or (weight == FILES and contradiction < TRACE)
     evidence = (*(claim.text for claim in agreeing), *(f"but {claim.text}" for claim in against))
-    return Owner(first.login, first.uid, confidence, first.rule, evidence, weight, corroborated)
+    unnamed = any(one.uid is None or one.login == str(one.uid) for one in claims)
+    named = (first.login, first.uid, confidence, first.rule, evidence)
+    return Owner(*named, weight, corroborated, unnamed)
 
 
 def _first_that_holds(claims: Sequence[Claim]) -> Claim:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
+
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from ds01ctl.core.model import Gap

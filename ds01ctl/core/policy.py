@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from functools import cache, cached_property
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from ds01ctl.core.host_keys import host_keys
 from ds01ctl.core.keys import user_keys
+from ds01ctl.core.record import NamedTuple
 
 T = TypeVar("T")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -105,40 +107,40 @@ def _built_in() -> dict[str, Setting]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the admin wrote, and what holds where nothing was written."""
+class _Written(NamedTuple):
+    """What the admin wrote."""
 
-    host: Layer = field(default_factory=dict)
+    host: Layer = _NOTHING
     """Settings for the whole host, by dotted name."""
-    defaults: Layer = field(default_factory=dict)
-    groups: Mapping[str, Layer] = field(default_factory=dict)
-    overrides: Mapping[str, tuple[Layer, ...]] = field(default_factory=dict)
+    defaults: Layer = _NOTHING
+    groups: Mapping[str, Layer] = _NOTHING
+    overrides: Mapping[str, tuple[Layer, ...]] = _NOTHING
     """By login; the stronger first."""
-    members: Mapping[str, Setting] = field(default_factory=dict)
+    members: Mapping[str, Setting] = _NOTHING
     """The group of each login that a file or list names."""
     group_overrides: tuple[Setting, ...] = ()
     """The group that group-overrides.txt asks for, by login; among the login's own groups only."""
     exemptions: tuple[Exemption, ...] = ()
-    bare_metal: Mapping[str, Origin] = field(default_factory=dict)
+    bare_metal: Mapping[str, Origin] = _NOTHING
     files: tuple[str, ...] = ()
     """What was read."""
     warnings: tuple[Problem, ...] = ()
-    forms: Mapping[str, tuple[str, ...]] = field(init=False)
-    """Every login that is named, by canonical form."""
 
-    def __post_init__(self) -> None:
+
+class Policy(_Written):
+    """What the admin wrote, and what holds where nothing was written."""
+
+    @cached_property
+    def forms(self) -> Mapping[str, tuple[str, ...]]:
+        """List every login that is named, by canonical form."""
         named = {row.username for row in self.exemptions}
-        logins = {*self.overrides, *self.members, *self.bare_metal, *named}
-        object.__setattr__(self, "forms", logins_by_form(logins))
+        return logins_by_form({*self.overrides, *self.members, *self.bare_metal, *named})
 
     def knowing(self, logins: Iterable[str]) -> Policy:
         """Make a policy that knows who else is on the host: their forms are not others' either."""
-        from dataclasses import replace
-
-        known = replace(self)
+        known = self._replace()
         everybody = {*logins, *(one for some in self.forms.values() for one in some)}
-        object.__setattr__(known, "forms", logins_by_form(everybody))
+        known.__dict__["forms"] = logins_by_form(everybody)
         return known
 
     @property

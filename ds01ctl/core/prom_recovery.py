@@ -8,8 +8,9 @@ anything else is told, and the store's value holds.
 from __future__ import annotations
 
 import re
-from decimal import Decimal, DecimalException
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +22,9 @@ _NAME = "[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
 _SERIES = re.compile(rf"({_NAME})(?:\{{({_LABEL}(?:,{_LABEL})*)\}})? (\S+)")
 _ONE_LABEL = re.compile(r'([a-zA-Z0-9_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?")
+_NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:e\+?([0-9]{1,2}))?")
+_LONGEST = 64
+"""Characters of a number; ours have 20."""
 _COMMENT = re.compile(rf"# (HELP|TYPE) ({_NAME}) (.+)")
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -81,6 +84,17 @@ def parse(text: str) -> tuple[dict[Series, int], tuple[str, ...]]:
     return reading.found, tuple(reading.problems)
 
 
+def gauges(text: str, name: str) -> dict[Series, int]:
+    """Read one family of gauges of our own file, in millionths; odd lines are left out."""
+    found = {}
+    for match in map(_SERIES.fullmatch, text.split("\n")):
+        if match and match[1] == name:
+            micro = _micro(match[3])
+            if micro is not None:
+                found[series(name, dict(_labels(match[2] or "")))] = micro
+    return found
+
+
 class _Reading:
     """A file while it is being read."""
 
@@ -93,7 +107,7 @@ class _Reading:
 
     def add(self, line: str) -> str:
         """Take a line in, or say what is wrong with it."""
-        comment = _COMMENT.fullmatch(line)
+        comment = _COMMENT.fullmatch(line) if line.startswith("#") else None
         if comment:
             return self._comment(*comment.groups())
         match = _SERIES.fullmatch(line)
@@ -113,9 +127,9 @@ class _Reading:
         return ""
 
     def _counter(self, name: str, labels: str, value: str) -> str:
-        pairs = _labels(labels)
-        one = series(name, dict(pairs))
-        if len(one.labels) < len(pairs):
+        pairs = sorted(_labels(labels))
+        one = Series(name, tuple(pairs))
+        if len(dict(pairs)) < len(pairs):
             return f"{name} has a label twice"
         micro = _micro(value)
         if micro is None:
@@ -132,16 +146,17 @@ def _labels(text: str) -> list[tuple[str, str]]:
 
 
 def _unescaped(value: str) -> str:
+    if "\\" not in value:
+        return value
     take: Callable[[re.Match[str]], str] = lambda m: "\n" if m[1] == "n" else m[1]  # noqa: E731
     return _ESCAPED.sub(take, value)
 
 
 def _micro(value: str) -> int | None:
     """Read a number that is not negative, rounded down; None: no such, or too large to store."""
-    if not _NUMBER.fullmatch(value):
+    number = _NUMBER.fullmatch(value) if len(value) <= _LONGEST else None
+    if not number:
         return None
-    try:
-        micro = int(Decimal(value) * MICRO)
-    except DecimalException:
-        return None
+    whole, part, power = number[1], number[2] or "", int(number[3] or 0)
+    micro = int(whole + part) * MICRO * 10**power // 10 ** len(part)
     return micro if micro <= LARGEST else None

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from ds01ctl.core.quantity import size_text
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ NONE = "infinity"
 UNKNOWN = "?"
 """What was read makes no sense: it is equal to nothing and above nothing, and never set."""
 _UNSET = {"", "[not set]", "infinity", "max", str(2**64 - 1), "auto", "0%"}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(y|month|w|d|h|min|s|ms|us)", re.ASCII)
+_SPAN = r"(?a)(\d+(?:\.\d+)?)(y|month|w|d|h|min|s|ms|us)"
 _SPAN_S = {"y": 31_557_600, "month": 2_629_800, "w": 604_800, "d": 86_400, "h": 3600, "min": 60,
            "s": 1, "ms": 1e-3, "us": 1e-6}  # fmt: skip
 _DEFAULT_WEIGHT = "100"
@@ -135,7 +136,7 @@ def _of_show(prop: Property, lines: str, devices: Mapping[str, str]) -> str:
     if lines in _UNSET or (prop.kind == "percent" and lines == "0"):
         return NONE
     if prop.kind == "quota":
-        parts = _SPAN.findall(lines)
+        parts = re.findall(_SPAN, lines)
         return percent_text(sum(float(n) * _SPAN_S[unit] for n, unit in parts) * 100)
     if prop.kind == "percent":
         # a share of 2^32 - 1

@@ -7,9 +7,10 @@ A slice's name is its place: ``ds01-student-alice.slice`` lies in ``ds01-student
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.policy import canonical, logins_by_form
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -82,8 +83,11 @@ def _why_not(person: Person, form: str, logins: Collection[str]) -> str | None:
 
 def user_part(unit: str, root: str) -> str | None:
     """Read the user part of a slice below the root's: ``alice`` of ``ds01-student-alice.slice``."""
-    match = re.fullmatch(rf"{re.escape(root.removesuffix('.slice'))}-.+-([^-]+)\.slice", unit)
-    return match[1] if match else None
+    stem = root.removesuffix(".slice") + "-"
+    if not (unit.startswith(stem) and unit.endswith(".slice")):
+        return None
+    group, dash, part = unit[len(stem) : -len(".slice")].rpartition("-")
+    return part if group and dash and part else None
 
 
 def cgroup_of(unit: str) -> str:

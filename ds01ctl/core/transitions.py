@@ -6,9 +6,10 @@ A source that did not answer keeps its last good rows, so that an engine's silen
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.model import LIVE
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.subjects import identity
 from ds01ctl.core.timestamp import format_time
 

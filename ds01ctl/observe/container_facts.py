@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from ds01ctl.core.model import ContainerConfig, DeviceRequest
+from ds01ctl.core.record import NamedTuple
 
 _FORMAT = 3
 """Raise it when the fields change: what was remembered before is then forgotten."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.model import Container, Engine, Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe import engine_api, engine_json
 from ds01ctl.observe.container_cgroups import Cgroups
 from ds01ctl.observe.engine_answer import EngineError, Request

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_parties import USERS, GroupUse, container_id, uid_of
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.slice_names import cgroup_of
 from ds01ctl.observe import boottime, procfs
 

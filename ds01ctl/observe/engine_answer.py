@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:

@@ -38,8 +38,6 @@ EVERYTHING: frozenset[Wanted] = frozenset(("events", "images", "networks", "volu
 """All but the sizes of volumes: an engine walks through every one to tell them."""
 USES: frozenset[Wanted] = frozenset(("events",))
 """What the job of every five minutes needs, so that no use goes unseen: two short requests."""
-_EVENTS_KEPT = 256
-"""As many an engine keeps in memory."""
 
 
 class ImagesReading(NamedTuple):
@@ -57,8 +55,6 @@ class ImagesReading(NamedTuple):
     listed: Mapping[str, frozenset[str]] = {}
     """By engine: of which kinds it told all: containers, images, events, networks, volumes, cache.
     An engine that gave no answer has no kinds."""
-    events_since: Mapping[str, int] = {}
-    """By engine: from when on no event can be missing, in seconds since 1970."""
     requests: int = 0
     gaps: tuple[Gap, ...] = ()
 
@@ -123,7 +119,6 @@ def _joined(parts: Sequence[ImagesReading]) -> ImagesReading:
         cache=tuple(one for part in parts for one in part.cache),
         disks={engine: disk for part in parts for engine, disk in part.disks.items()},
         listed={engine: told for part in parts for engine, told in part.listed.items()},
-        events_since={key: at for part in parts for key, at in part.events_since.items()},
         gaps=tuple(dict.fromkeys(gap for part in parts for gap in part.gaps)),
     )
 
@@ -154,7 +149,6 @@ def _told(talk: ImagesTalk, paths: Paths, named_by_admin: bool) -> ImagesReading
             )
         ),
         disks={} if disk is None or isinstance(disk, Gap) else {talk.host.address: disk},
-        events_since=_covered_since(talk, events),
     )
     gaps = (*_gaps(talk, named_by_admin=named_by_admin), *lists.gaps)
     gaps = (*gaps, disk) if isinstance(disk, Gap) else gaps
@@ -202,15 +196,6 @@ def _shared(value: object) -> dict[str, int | None]:
 def _volumes(entries: Sequence[object] | None, talk: ImagesTalk) -> dict[str, int | None]:
     made = [read_json.volume(talk.host.address, entry) for entry in entries or ()]
     return {one.name: one.size_bytes for one in made if one is not None}
-
-
-def _covered_since(talk: ImagesTalk, events: Sequence[EngineEvent]) -> dict[str, int]:
-    """Say from when on no event is missing: if there are as many as are kept, others are gone."""
-    if talk.value(talk.events) is None:
-        return {}
-    is_full = len(events) >= _EVENTS_KEPT
-    begins = min(one.at for one in events) if is_full else talk.begins
-    return {talk.host.address: begins}
 
 
 def _disk(talk: ImagesTalk, paths: Paths) -> DiskUse | Gap | None:

@@ -42,7 +42,6 @@ class ImagesTalk:
         until = now.timestamp()
         # a clock that was stepped back asks for nothing
         begins = min(since.timestamp(), until) if since else 0.0
-        self.begins = int(begins)
         # until the past: for a time ahead an engine would wait
         self.events = f"/events?since={begins:.6f}&until={until:.6f}"
         self.usage = ""

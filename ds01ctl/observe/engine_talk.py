@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe import engine_json
 from ds01ctl.observe.container_cgroups import WITH_PROCESSES
 from ds01ctl.observe.engine_answer import Answer, EngineError, Request

@@ -7,11 +7,12 @@ its times, and those of /proc, are only those at which somebody looked first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import Counter
 from ds01ctl.core.gpu_shares import GpuRecord
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe import boottime, nvml
 from ds01ctl.observe.child import Child
 from ds01ctl.observe.nvml_energy_messages import GpuPower

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.model import Gap, Grant
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe.clock import parse_time
 
 if TYPE_CHECKING:

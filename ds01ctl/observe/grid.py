@@ -8,6 +8,7 @@ from ds01ctl.core.grid_providers import PROVIDERS
 from ds01ctl.core.model import Gap
 from ds01ctl.observe.child import Child
 from ds01ctl.observe.grid_answer import GridError
+from ds01ctl.observe.grid_secrets import hide, spellings, without
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 SOURCE = "grid"
 DEADLINE_S = 20.0
 """For everything together: names, connections, logging in, answers, reading them."""
-
-
-_SHORTEST = 4
-"""Letters of a secret; what is shorter is none, and is in every other word."""
 
 
 class Asked(NamedTuple):
@@ -58,6 +55,7 @@ def _ask(reporter: Reporter, asked: Asked, now: datetime, deadline_s: float) -> 
     from ds01ctl.observe import grid_electricity_maps, grid_entsoe, grid_neso, grid_watttime
     from ds01ctl.observe.grid_http import Http, Question
 
+    hide(asked.token or "")
     modules: tuple[Any, ...] = (
         grid_electricity_maps,
         grid_entsoe,
@@ -88,19 +86,5 @@ def _reading(answer: Answer, asked: Asked) -> GridReading:
 
 
 def _without(text: str, asked: Asked) -> str:
-    """Take the token out of a message: a provider may repeat what it was sent."""
-    from urllib.parse import quote_plus
-
-    for secret in _secrets(asked.token):
-        for spelling in (secret, quote_plus(secret)):
-            text = text.replace(spelling, "TOKEN")
-    return text
-
-
-def _secrets(token: str | None) -> tuple[str, ...]:
-    from base64 import b64encode
-
-    if not token:
-        return ()
-    coded = b64encode(token.encode()).decode("ascii")
-    return tuple(one for one in (token, coded, token.partition(":")[2]) if len(one) >= _SHORTEST)
+    """Take the token out of a message once more, as of what the child did not say itself."""
+    return without(text, spellings(asked.token)) if asked.token else text

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ds01ctl.core.intensity import problem_of
 from ds01ctl.core.timestamp import parse_time
+from ds01ctl.observe.grid_secrets import masked, words
 
 if TYPE_CHECKING:
     from ds01ctl.core.grid_providers import Kind
     from ds01ctl.core.model import GapKind
 
 _SHOWN = 80
+_BEGINNING = 4096
+LONGEST_SAID = 4 * _BEGINNING
+"""Bytes of an answer that are read for words: its beginning, and all of a token that begins there.
+"""
 
 
 class GridError(Exception):
@@ -108,18 +113,19 @@ def shown(value: object) -> str:
         except ValueError:
             return "a number of thousands of digits"
     try:
-        written = json.dumps(value)
+        written = json.dumps(masked(value) if isinstance(value, str) else value)
     # a ValueError is a number of thousands of digits within
     except (TypeError, ValueError, RecursionError):
-        written = ascii(value)[: _SHOWN + 1]
+        written = ascii(value)
+    # a part of a secret, where the text is cut, would be one no more
+    written = masked(written)
     return written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
 
 
 def said(body: bytes) -> str:
     """Write the text of an answer that is no good, without its tags, on one line."""
-    written = body[:2000].decode("utf-8", errors="replace")
-    words = " ".join(re.sub(r"<[^>]*>|[^\x20-\x7e]", " ", written).split())
-    return shown(words)
+    written = masked(body[:LONGEST_SAID].decode("utf-8", errors="replace"))
+    return shown(words(written[:_BEGINNING]))
 
 
 def _no_number(name: str) -> NoReturn:

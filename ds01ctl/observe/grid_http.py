@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.grid_providers import is_loopback, url_problem
-from ds01ctl.observe.grid_answer import GridError, said
+from ds01ctl.observe.grid_answer import LONGEST_SAID, GridError, said
+from ds01ctl.observe.grid_secrets import masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 LARGEST = 2 << 20
 """Bytes of an answer; a day of ENTSO-E, every quarter of an hour, is below 400 kB."""
-_SAID = 2000
 _NOT_LET_IN = {401, 403}
 _TOO_MANY = 429
 
@@ -95,7 +95,7 @@ def _opener(url: str) -> OpenerDirector:
             self, req: Request, fp: Any, code: int, msg: str, headers: HTTPMessage, newurl: str
         ) -> Request | None:
             if urlsplit(newurl)[:2] != origin:
-                raise URLError(f"it redirects to another host: {newurl[:80]!a}")
+                raise URLError(f"it redirects to another host: {masked(newurl)[:80]!a}")
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     handlers: list[Any] = [SameHost(), HTTPSHandler(context=ssl.create_default_context())]
@@ -109,7 +109,7 @@ def _refusal(error: Any) -> GridError:
     status = int(error.code)
     body = b""
     with suppress(OSError, ValueError):
-        body = error.read(_SAID)
+        body = error.read(LONGEST_SAID)
     words = f": {said(body)}" if body.strip() else ""
     if status in _NOT_LET_IN:
         return GridError(f"refuses the token (status {status}){words}", "denied")
@@ -134,4 +134,4 @@ def _why(error: object) -> str:
         return "no answer in time"
     if isinstance(error, HTTPException):
         return f"its answer is no HTTP: {type(error).__name__}"
-    return str(getattr(error, "strerror", None) or error)[:200]
+    return masked(str(getattr(error, "strerror", None) or error))[:200]

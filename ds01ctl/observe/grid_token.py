@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CREDENTIAL = "carbon-token"
 _LARGEST = 4096
+_OTHERS = 0o077
 _SOURCE = "grid"
 
 
@@ -42,6 +43,22 @@ def read(
             if token.text != handed_nothing:
                 return token
     return _token(paths.under(file)) if file else Token()
+
+
+def exposed(file: str | None, paths: Paths) -> str:
+    """Say that others than root may read the file with the token; empty: nobody else may."""
+    from stat import S_IMODE
+
+    path = paths.under(file) if file else None
+    try:
+        mode = S_IMODE(path.stat().st_mode) if path else 0
+    except OSError:
+        # that it cannot be read is told by who reads it
+        mode = 0
+    if not mode & _OTHERS:
+        return ""
+    told = f"others than root may read the token (mode {mode:04o})"
+    return f"{path}: {told}: chmod 600 {path}, and ask the provider for another one"
 
 
 def _token(path: Path) -> Token:

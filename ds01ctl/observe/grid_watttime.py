@@ -16,6 +16,7 @@ from ds01ctl.observe.grid_answer import (
     read_json,
     text,
 )
+from ds01ctl.observe.grid_secrets import hide
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,6 +38,7 @@ def ask(http: Http, asked: Question) -> bytes:
     pass_ = text(member(answer, "token"), "token")
     if not pass_.isascii() or not pass_.isprintable() or not pass_:
         raise GridError("token cannot be sent back")
+    hide(pass_)
     times = {"start": (asked.now - _BACK).isoformat(), "end": asked.now.isoformat()}
     query = {"region": asked.zone, "signal_type": _SIGNAL, **times}
     return http.get(f"{asked.base_url}/v3/historical", query, Authorization=f"Bearer {pass_}")

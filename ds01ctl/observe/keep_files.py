@@ -52,6 +52,8 @@ class _Place(NamedTuple):
     only_if_owned: bool
     """Only where the folder is the owner's own; files of root's then count too: those are made in
     a container."""
+    is_told_by: bool = False
+    """Whose the folder is says whose the container is."""
 
     @property
     def file(self) -> str:
@@ -65,22 +67,27 @@ class _Found(NamedTuple):
     since: float | None = None
     """When it was last touched, seconds since 1970."""
     problem: str = ""
+    is_doubt: bool = False
+    """It is the folder itself that makes no sense."""
 
 
 def read(
     containers: Iterable[Container],
     owners: Mapping[str, int],
-    homes: Mapping[int, str],
+    homes: Mapping[int, Sequence[str]],
     paths: Paths,
     clock: Clock,
     max_age: timedelta | None,
+    sure: frozenset[str] = frozenset(),
 ) -> tuple[Keep, ...]:
     """Find the keep files that hold now, and those that can't be read as meant.
 
-    owners: uid by container id; homes: folder by uid; max_age: how long a file holds after it was
+    A workspace that is neither the owner's nor root's makes it doubtful whose the container is,
+    which holds, too; sure: ids of those whose owner more than words and files tell.
+    owners: uid by container id; homes: folders by uid; max_age: how long a file holds after it was
     last touched, None: for ever.
     """
-    places = [place for one in containers for place in _places(one, owners, homes)]
+    places = [place for one in containers for place in _places(one, owners, homes, sure)]
     now = clock.now.timestamp()
     keeps = []
     for place, found in zip(places, _look(places, paths, now), strict=True):
@@ -113,7 +120,8 @@ def _keep(place: _Place, found: _Found, clock: Clock, max_age: timedelta | None)
     if found.since is None:
         if not found.problem:
             return None
-        return Keep(place.container, clock.now, place.file, problem=found.problem)
+        by = f"its work folder {place.folder}" if found.is_doubt else place.file
+        return Keep(place.container, clock.now, by, problem=found.problem, is_doubt=found.is_doubt)
     since = datetime.fromtimestamp(found.since, timezone.utc)
     until = since + max_age if max_age is not None else None
     if until is not None and until <= clock.now:
@@ -126,7 +134,10 @@ def _keep(place: _Place, found: _Found, clock: Clock, max_age: timedelta | None)
 
 
 def _places(
-    container: Container, owners: Mapping[str, int], homes: Mapping[int, str]
+    container: Container,
+    owners: Mapping[str, int],
+    homes: Mapping[int, Sequence[str]],
+    sure: frozenset[str],
 ) -> Iterator[_Place]:
     uid = owners.get(container.id)
     if uid is None:
@@ -136,10 +147,11 @@ def _places(
     for source in dict.fromkeys(mount.source for mount in binds[:_MOST_MOUNTS]):
         meant = {mount.destination for mount in binds if mount.source == source} | {source}
         is_meant = bool(meant & (said | {_WORKSPACE}))
-        yield _Place(container.id, source, (_NAME,), uid, only_if_owned=not is_meant)
-    home = homes.get(uid)
-    if home and home.startswith("/") and _is_name(container.name):
-        yield _Place(container.id, home, (*_IN_HOME, container.name), uid, only_if_owned=False)
+        is_told_by = is_meant and container.id not in sure
+        yield _Place(container.id, source, (_NAME,), uid, not is_meant, is_told_by)
+    for home in homes.get(uid, ()) if _is_name(container.name) else ():
+        if home.startswith("/"):
+            yield _Place(container.id, home, (*_IN_HOME, container.name), uid, only_if_owned=False)
 
 
 def _is_bind(mount: Mount) -> bool:
@@ -192,9 +204,12 @@ def _at(place: _Place, folder: str, now: float) -> _Found:
     """Look at one place. Raises OSError."""
     fd = os.open(folder, _FOLDER)
     try:
-        is_own = os.fstat(fd).st_uid == place.uid
+        folder_uid = os.fstat(fd).st_uid
+        is_own = folder_uid == place.uid
         if place.only_if_owned and not is_own:
             return _Found()
+        if place.is_told_by and folder_uid not in {place.uid, _ROOT}:
+            return _Found(problem=_foreign(place, folder_uid), is_doubt=True)
         for name in place.below:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode):
@@ -206,9 +221,15 @@ def _at(place: _Place, folder: str, now: float) -> _Found:
     finally:
         os.close(fd)
     is_file = stat.S_ISREG(status.st_mode) and name == place.below[-1]
-    return _judge(
-        status, place, now, problem="" if is_file else _problem(status, name), is_own=is_own
-    )
+    problem = "" if is_file else _problem(status, name)
+    if place.below == (_NAME,) and status.st_uid == folder_uid not in {place.uid, _ROOT}:
+        # of whose the workspace is, though the container is surely another's
+        return _Found(_touched(status, now), problem or _foreign(place, folder_uid))
+    return _judge(status, place, now, problem=problem, is_own=is_own)
+
+
+def _foreign(place: _Place, folder_uid: int) -> str:
+    return f"it is uid {folder_uid}'s, and the container is said to be uid {place.uid}'s"
 
 
 def _problem(status: os.stat_result, name: str) -> str:

@@ -48,7 +48,7 @@ def read_activity(nvml: Nvml, handle: Any, reading: GpuReading, since: int, now:
     if reading.gpu.mig_mode:
         return Activity(problem="the driver does not tell it for MIG instances")
     try:
-        samples = [row for at in _moments(since, now) for row in _fetch(nvml, handle, at)]
+        samples = [row for at in _moments(since, now) for row in fetch(nvml, handle, at)]
     except CallFailed as failure:
         if failure.error in GONE:
             raise
@@ -73,7 +73,7 @@ def _moments(since: int, now: int) -> Iterator[int]:
         yield now - _LATELY_US
 
 
-def _fetch(nvml: Nvml, handle: Any, since: int) -> list[_Sample]:
+def fetch(nvml: Nvml, handle: Any, since: int) -> list[_Sample]:
     """Ask first how much room is needed, as nvml.h says. Raises CallFailed."""
     if not nvml.has(_FUNCTION):
         raise CallFailed(_FUNCTION, "FUNCTION_NOT_FOUND")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.gpu_shares import GpuRecord, Worked
 from ds01ctl.observe import nvml_read
-from ds01ctl.observe.nvml_activity import _fetch as fetch_samples
-from ds01ctl.observe.nvml_call import GONE, NOT_OFFERED, CallFailed, Nvml
+from ds01ctl.observe.nvml_activity import fetch
+from ds01ctl.observe.nvml_call import GONE, NOT_OFFERED, CallFailed
 from ds01ctl.observe.nvml_energy_messages import GpuPower
 from ds01ctl.observe.procfs import is_pid
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ds01ctl.observe.boottime import Clock
     from ds01ctl.observe.child import Reporter
+    from ds01ctl.observe.nvml_call import Nvml
 
 _ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
 _POWER = "nvmlDeviceGetPowerUsage"
@@ -34,7 +35,7 @@ def read_all(reporter: Reporter, last_seen: Mapping[str, int], clock: Clock) -> 
 
     The counters come first: what hangs later does not cost them.
     """
-    nvml = _start(reporter)
+    nvml = nvml_read.start(reporter)
     handles = _handles(nvml)
     for index, (uuid, handle) in list(handles.items()):
         try:
@@ -45,13 +46,6 @@ def read_all(reporter: Reporter, last_seen: Mapping[str, int], clock: Clock) -> 
     nvml_read.read_all(reporter)
     for index, (uuid, handle) in handles.items():
         reporter.tell(_record(nvml.on(index), handle, uuid, last_seen.get(uuid, 0)))
-
-
-def _start(reporter: Reporter) -> Nvml:
-    reporter.doing("import of nvidia-ml-py")
-    import pynvml
-
-    return Nvml(pynvml, reporter)
 
 
 def _handles(nvml: Nvml) -> dict[int, tuple[str, Any]]:
@@ -107,7 +101,7 @@ def _record(nvml: Nvml, handle: Any, uuid: str, since: int) -> GpuRecord:
     now = int(time() * 1e6)
     since = since if 0 < since <= now + _AHEAD_US else 0
     try:
-        samples = fetch_samples(nvml, handle, since)
+        samples = fetch(nvml, handle, since)
     except CallFailed as failure:
         return GpuRecord(uuid, problem=str(failure))
     # there may be rows that nobody filled (nvtop #110)

@@ -7,9 +7,10 @@ list grew between the two, and decode drivers 535.43 to 535.86 wrongly (nvitop #
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.model import GpuUse, MigDevice
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe.nvml_call import GONE, NOT_OFFERED, CallFailed
 from ds01ctl.observe.procfs import is_pid
 

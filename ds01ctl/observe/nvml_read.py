@@ -6,10 +6,13 @@ Source: the NVML API reference.
 
 from __future__ import annotations
 
+import sys
 from time import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.model import Driver, Gap, Gpu, MigDevice
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe.nvml_call import GONE, CallFailed, Nvml
 from ds01ctl.observe.nvml_messages import Announced, GpuReading, Refused, unread
 from ds01ctl.observe.nvml_processes import Instance, read_processes
@@ -27,6 +30,21 @@ _EXPLAINED = {
 }
 
 
+class _Later(ModuleType):
+    """Stand for ctypes.util, of which nvidia-ml-py imports a function that it never calls.
+
+    The module loads shutil, subprocess and tempfile: 10 ms, more than all calls of NVML.
+    """
+
+    @staticmethod
+    def find_library(name: str) -> str | None:
+        """Load the module after all, and ask it."""
+        sys.modules.pop("ctypes.util", None)
+        from ctypes.util import find_library
+
+        return find_library(name)
+
+
 class _Memory(NamedTuple):
     """In bytes."""
 
@@ -41,7 +59,7 @@ def read_all(reporter: Reporter, last_seen: Mapping[str, int] | None = None) -> 
 
     NVML is not shut down: the process ends, and a shutdown may hang like any other call.
     """
-    nvml = _start(reporter)
+    nvml = start(reporter)
     try:
         nvml.need("nvmlInit")
         count = nvml.need("nvmlDeviceGetCount")
@@ -57,7 +75,7 @@ def read_all(reporter: Reporter, last_seen: Mapping[str, int] | None = None) -> 
 
 def read_uses(reporter: Reporter, gpu_uuids: Collection[str]) -> None:
     """Tell only the processes of these GPUs."""
-    nvml = _start(reporter)
+    nvml = start(reporter)
     try:
         nvml.need("nvmlInit")
         count = nvml.need("nvmlDeviceGetCount")
@@ -68,8 +86,10 @@ def read_uses(reporter: Reporter, gpu_uuids: Collection[str]) -> None:
         _read_uses_of(nvml.on(index), reporter, index, gpu_uuids)
 
 
-def _start(reporter: Reporter) -> Nvml:
+def start(reporter: Reporter) -> Nvml:
+    """Load nvidia-ml-py; only in a child, which ends after it."""
     reporter.doing("import of nvidia-ml-py")
+    sys.modules.setdefault("ctypes.util", _Later("ctypes.util"))
     import pynvml
 
     return Nvml(pynvml, reporter)
@@ -165,10 +185,11 @@ def _memory(nvml: Nvml, handle: Any) -> _Memory:
 
 def _read_inside(nvml: Nvml, handle: Any, gpu: Gpu) -> GpuReading:
     """Read the MIG instances and the processes of a GPU, and say what is missing."""
-    instances, complete = _instances(nvml, handle) if gpu.mig_mode else ([], False)
+    slices, instances, complete = _instances(nvml, handle) if gpu.mig_mode else (None, [], False)
     found = read_processes(nvml, handle, gpu.uuid, instances, whole_needed=not complete)
     gpu = gpu._replace(
         mig_devices=tuple(instance.device for instance in instances),
+        mig_slices=slices,
         processes_known=not found.failures and not found.impossible,
     )
     gaps = [_gap(gpu, failure) for failure in found.failures]
@@ -179,11 +200,14 @@ def _read_inside(nvml: Nvml, handle: Any, gpu: Gpu) -> GpuReading:
     return GpuReading(gpu, found.uses, tuple(dict.fromkeys(gaps)))
 
 
-def _instances(nvml: Nvml, handle: Any) -> tuple[list[Instance], bool]:
-    """Find the MIG instances of a GPU, and say whether these are all."""
+def _instances(nvml: Nvml, handle: Any) -> tuple[int | None, list[Instance], bool]:
+    """Find how many MIG instances a GPU can have, these, and whether they are all."""
     found = []
+    count = None
     try:
-        for slot in range(nvml.need("nvmlDeviceGetMaxMigDeviceCount", handle)):
+        # as many as it has slices: the smallest instance is of one
+        count = nvml.need("nvmlDeviceGetMaxMigDeviceCount", handle)
+        for slot in range(count):
             mig = _slot(nvml, handle, slot)
             if mig is not None:
                 found.append(Instance(mig, _mig_device(nvml, mig)))
@@ -191,8 +215,8 @@ def _instances(nvml: Nvml, handle: Any) -> tuple[list[Instance], bool]:
         if failure.error in GONE:
             raise
         nvml.worry(failure)  # "no instances" would be a claim we cannot make
-        return found, False
-    return found, True
+        return count, found, False
+    return count, found, True
 
 
 def _slot(nvml: Nvml, handle: Any, slot: int) -> Any:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.model import Gap, Process
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import Ds01Error
 from ds01ctl.observe import procfs
 from ds01ctl.observe.clock import boot_time
@@ -34,6 +35,13 @@ class ProcessesReading(NamedTuple):
     """By pid: what of a process that is there could not be read."""
     gone: frozenset[int]
     gaps: tuple[Gap, ...]
+
+
+class Spot(NamedTuple):
+    """When a process began, and where it runs."""
+
+    started_at: datetime
+    cgroup: str
 
 
 class _Host(NamedTuple):
@@ -78,6 +86,37 @@ def read(pids: Iterable[int], *, paths: Paths) -> ProcessesReading:
             {}, dict.fromkeys(asked, reason), frozenset(), (Gap("processes", "failed", reason),)
         )
     return _read_all(asked, host)
+
+
+def spots(pids: Iterable[int], *, paths: Paths) -> dict[int, Spot]:
+    """Read of these processes only where they run, which costs a quarter of read().
+
+    One that is not told, for whatever reason, is one for read().
+    """
+    try:
+        host = _host(paths)
+    except Ds01Error:
+        return {}
+    asked = {pid for pid in pids if procfs.is_pid(pid)}
+    return {pid: spot for pid in sorted(asked) if (spot := _spot(pid, host))}
+
+
+def _spot(pid: int, host: _Host) -> Spot | None:
+    try:
+        # the open folder stays with this very process, as in _read_one
+        folder = os.open(f"{host.proc}/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            stat = _stat(procfs.read("stat", folder=folder))
+            cgroup = _cgroup(folder)
+        finally:
+            os.close(folder)
+    except OSError:
+        return None
+    return None if cgroup is None else Spot(_started_at(stat, host), cgroup)
+
+
+def _started_at(stat: _Stat, host: _Host) -> datetime:
+    return host.booted + timedelta(seconds=stat.start_ticks / host.ticks_per_s)
 
 
 def _read_all(asked: list[int], host: _Host) -> ProcessesReading:
@@ -160,7 +199,7 @@ def _read_folder(pid: int, folder: int, host: _Host) -> _Read | None:
     process = Process(
         pid=pid,
         start_ticks=stat.start_ticks,
-        started_at=host.booted + timedelta(seconds=stat.start_ticks / host.ticks_per_s),
+        started_at=_started_at(stat, host),
         state=stat.state,
         ppid=stat.ppid,
         comm=stat.comm,

@@ -5,10 +5,11 @@ They are root's alone since CVE-2020-8694: whoever may read them often enough le
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import Counter
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe import boottime
 from ds01ctl.observe.own_place import boot_id
 from ds01ctl.observe.rapl_zones import find, number
@@ -37,11 +38,14 @@ class RaplReading(NamedTuple):
     gaps: tuple[Gap, ...]
     duplicates: tuple[str, ...] = ()
     """Zones left out, as they show another one's counter: ``rapl:package-0-die-1 = …-die-0``."""
+    doubtful: tuple[str, ...] = ()
+    """Zones that may show the counter of one that could not be read."""
 
 
 class _Read(NamedTuple):
     zone: Zone
     uj: int | None
+    began: Instant
     at: Instant
     problem: str = ""
     is_denied: bool = False
@@ -59,27 +63,27 @@ def read(paths: Paths, *, psys: bool, clock: Clock = boottime.now) -> RaplReadin
     twins = _twins(found)
     counters = tuple(_counter(one, epoch) for one in found if one.zone.name not in twins)
     told = tuple(f"{name} = {first}" for name, first in sorted(twins.items()))
-    return RaplReading(counters, (*gaps, *_gaps(found)), told)
+    return RaplReading(counters, (*gaps, *_gaps(found)), told, _doubtful(found))
 
 
 def _read(zone: Zone, clock: Clock) -> _Read:
+    began = clock()
     try:
         value = number(f"{zone.folder}/energy_uj")
     except PermissionError:
-        return _Read(zone, None, clock(), is_denied=True)
+        return _Read(zone, None, began, clock(), is_denied=True)
     at = clock()
     if isinstance(value, str):
-        return _Read(zone, None, at, value)
+        return _Read(zone, None, began, at, value)
     if zone.range_uj is not None and value > zone.range_uj:
-        return _Read(zone, None, at, f"{value} uJ is above its range")
-    return _Read(zone, value, at)
+        return _Read(zone, None, began, at, f"{value} uJ is above its range")
+    return _Read(zone, value, began, at)
 
 
 def _twins(found: Sequence[_Read]) -> dict[str, str]:
     """Find dies of one package that show the very same counter, as a Threadripper's do.
 
-    Two counters that only happen to be equal cost nothing: what is left out of one run is in the
-    next reading.
+    Two counters that only happen to be equal cost what one of them counts until it is seen again.
     """
     firsts: dict[str, list[_Read]] = {}
     twins = {}
@@ -101,8 +105,15 @@ def _is_same(first: _Read, second: _Read) -> bool:
     passed = second.uj - first.uj
     if passed < 0 and first.zone.range_uj:
         passed += first.zone.range_uj
-    seconds = max(0.0, second.at.at_s - first.at.at_s)
+    # each was read at some time between its two clocks: whoever reads may have had to wait
+    seconds = max(0.0, second.at.at_s - first.began.at_s)
     return 0 <= passed <= _TWIN_SLACK_UJ + _TWIN_WATTS * seconds * 1e6
+
+
+def _doubtful(found: Sequence[_Read]) -> tuple[str, ...]:
+    """Name what can be read of dies of which another one cannot."""
+    unread = {one.zone.twins for one in found if one.uj is None and one.zone.twins}
+    return tuple(one.zone.name for one in found if one.uj is not None and one.zone.twins in unread)
 
 
 def _counter(one: _Read, epoch: str) -> Counter:

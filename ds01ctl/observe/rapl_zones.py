@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_counters import MOST_WATTS
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe import procfs
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Zone(NamedTuple):
     folder: str
     range_uj: int | None
     max_watts: float
-    """The highest of its power limits; 0: none makes sense."""
+    """The highest of its power limits; 0: none is in force, or not all are known."""
     twins: str
     """Zones with the same text here may show one counter twice; empty: none can."""
 
@@ -165,18 +166,28 @@ def _range(folder: str, gaps: list[Gap]) -> int | None:
 def _most_watts(folder: str, component: Component) -> float:
     """Give the highest of the power limits: for a minute the short-term one may be in force.
 
-    What the firmware writes for "no limit" is passed over.
+    0 where one of them is what firmware writes for "no limit", or they are switched off. A zone's
+    max_power is none: it is the thermal design power, which turbo exceeds for as long as it is let.
     """
+    if _described(f"{folder}/enabled") == 0:
+        return 0.0
     watts = [0.0]
     for index in range(_MOST_CONSTRAINTS):
-        said = [
-            _described(f"{folder}/constraint_{index}_{which}_uw")
-            for which in ("max_power", "power_limit")
-        ]
-        if all(isinstance(one, str) for one in said):
+        said = _described(f"{folder}/constraint_{index}_power_limit_uw")
+        if isinstance(said, str):
             break
-        watts += [one / 1e6 for one in said if isinstance(one, int)]
-    return max(one for one in watts if one <= MOST_WATTS[component])
+        if said / 1e6 <= MOST_WATTS[component]:
+            watts.append(said / 1e6)
+        elif not _is_of_a_moment(f"{folder}/constraint_{index}_name"):
+            return 0.0
+    return max(watts)
+
+
+def _is_of_a_moment(name: str) -> bool:
+    try:
+        return procfs.read(name, limit=64).strip() == b"peak_power"
+    except OSError:
+        return False
 
 
 def _described(path: str) -> int | str:

@@ -9,9 +9,10 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.observe.child import Child
 
 if TYPE_CHECKING:

@@ -6,7 +6,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.carbon_text import mass
-from ds01ctl.report.carbon_text import factor_line, finding_line, foot, kilowatt_hours
+from ds01ctl.report.carbon_text import (
+    extra,
+    extras_of,
+    factor_line,
+    finding_line,
+    foot,
+    kilowatt_hours,
+)
 from ds01ctl.report.local_time import local_time
 from ds01ctl.report.text import printable
 
@@ -80,18 +87,23 @@ def _period(data: Mapping[str, Any], period: Mapping[str, Any]) -> Iterator[str]
 
 
 def _table(data: Mapping[str, Any], period: Mapping[str, Any]) -> str:
-    has_cost = period["total"]["cost"] is not None
+    extras = extras_of(data, period)
     titles = [
         data["by"].capitalize(), "Energy", "CPU", "Memory", "GPU", "Other", "CO2e", "Share",
-        "Waste", "± (modelled)", *([f"Cost, {data['currency']}"] if has_cost else []),
+        "Waste", "± (modelled)", *map(_title, extras),
     ]  # fmt: skip
     head = "".join(f"<th>{_text(title)}</th>" for title in titles)
-    rows = [_row(row, has_cost=has_cost) for row in period["rows"]]
-    total = _row(period["total"], has_cost=has_cost, mark=' class="sum"')
+    rows = [_row(row, extras) for row in period["rows"]]
+    total = _row(period["total"], extras, mark=' class="sum"')
     return f"<table><tr>{head}</tr>\n" + "\n".join([*rows, total]) + "</table>"
 
 
-def _row(row: Mapping[str, Any], *, has_cost: bool, mark: str = "") -> str:
+def _title(name: str) -> str:
+    kind, _, currency = name.partition(" ")
+    return f"{kind.capitalize()}, {currency}" if currency else kind.capitalize()
+
+
+def _row(row: Mapping[str, Any], extras: Mapping[str, str], *, mark: str = "") -> str:
     energies = ("energy_kwh", "cpu_kwh", "dram_kwh", "gpu_kwh", "other_kwh")
     cells = [
         row["name"],
@@ -100,7 +112,7 @@ def _row(row: Mapping[str, Any], *, has_cost: bool, mark: str = "") -> str:
         "" if row["share"] is None else f"{row['share']:.1%}",
         kilowatt_hours(row["waste_kwh"]),
         kilowatt_hours(row["uncertainty_kwh"]) if row["modelled_kwh"] else "",
-        *([f"{row['cost']:.2f}"] if has_cost else []),
+        *(extra(name, row[name]) for name in extras.values()),
     ]
     return f"<tr{mark}>" + "".join(f"<td>{_text(cell)}</td>" for cell in cells) + "</tr>"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ds01ctl.core.carbon_series import (
     CARBON,
     ENERGY,
     GPU_KWH,
     MODELLED,
+    MONTH,
     NODE,
     SKIPPED,
     SKIPPED_PREFIX,
@@ -16,6 +17,7 @@ from ds01ctl.core.carbon_series import (
 )
 from ds01ctl.core.energy_counters import SKIPPED as REASONS
 from ds01ctl.core.prom_recovery import MICRO
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.report.prometheus import Family, Sample
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ def source_label(intensity: Intensity) -> str:
 
 def _budgets(now: Now) -> Iterator[Family]:
     yield Family(
-        "ds01_carbon_month_grams",
+        MONTH,
         "gauge",
         "CO2 equivalent of this calendar month so far, operational.",
         tuple(Sample({"user": user}, ug // MICRO) for user, ug in now.month_ug.items()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.carbon_text import age, energy, mass
+from ds01ctl.core.energy_counters import ABOVE_LIMIT
 from ds01ctl.report.carbon_text import finding_line, kilowatt_hours, now_line
 from ds01ctl.report.local_time import local_time
 from ds01ctl.report.text import clean, columns, gap_lines
@@ -25,12 +26,18 @@ def sample_lines(result: Result, *, whole: bool) -> list[str]:
     if whole:
         lines += [*_counters(data), "", *_portions(data), ""]
     lines.append(_summary(data))
-    lines += [f"not decided: {n} x {clean(why)}" for why, n in sorted(data["skipped"].items())]
+    lines += [_skipped(why, n) for why, n in sorted(data["skipped"].items())]
     lines += [f"note: {clean(note, _WHOLE)}" for note in data["factors"]["notes"]]
     lines += map(finding_line, result.findings)
     if not data["stored"]:
         lines.append("nothing was stored; the next run counts it")
     return lines
+
+
+def _skipped(why: str, count: int) -> str:
+    if why == ABOVE_LIMIT:
+        return f"above the power limit it is said to have, and counted: {count}"
+    return f"not decided: {count} x {clean(why)}"
 
 
 def _summary(data: Mapping[str, Any]) -> str:
@@ -101,6 +108,9 @@ def recompute_lines(result: Result) -> list[str]:
     """Say what the carbon of a past time was, and what it is now."""
     data = result.data
     lines = gap_lines(result)
+    if data["left"]:
+        told = "by what they were computed is not known"
+        lines.append(f"{data['left']} hours stay as they are: {told}; --intensity or --zone")
     if not data["hours"]:
         return [*lines, "no energy is stored of that time: nothing to compute"]
     rows = [("USER", "WAS", "IS")]
@@ -158,6 +168,7 @@ def check_lines(result: Result) -> list[str]:
         f"{clean(one)}: without persistence mode its counter may begin anew when nobody uses it"
         for one in data["without_persistence"]
     ]
+    lines += [f"{_skipped(why, n)}, since counting began" for why, n in data["skipped"].items()]
     lines += _timer(data, result)
     lines.append(f"shared out by the processor time of {data['groups']} control groups"
                  f" of {data['parties']} parties" if data["cpu_time"]

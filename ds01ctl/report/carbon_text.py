@@ -19,6 +19,7 @@ _LONGEST = 44
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_BARS = 31
 _TITLES = {"user": "USER", "group": "GROUP", "gpu": "GPU", "day": "DAY"}
+_COMPONENTS = {"cpu": "processors", "dram": "memory", "gpu": "GPUs"}
 _CSV = (
     "name", "energy_kwh", "cpu_kwh", "dram_kwh", "gpu_kwh", "other_kwh", "share", "carbon_g",
     "embodied_g", "waste_kwh", "modelled_kwh", "uncertainty_kwh", "water_l", "cost",
@@ -58,7 +59,7 @@ def _table(data: Mapping[str, Any], *, is_drawn: bool) -> list[str]:
     if main["total"] is None:
         return [f"no energy is known from {_span(main)}"]
     drawn = is_drawn and data["by"] != "day"
-    extras = _extras(data, main)
+    extras = extras_of(data, main)
     titles = [
         _TITLES[data["by"]], *(one["name"].upper() for one in before),
         main["name"].upper() if before else "ENERGY", "CO2e", "SHARE", "WASTE", "+-", *extras,
@@ -78,7 +79,7 @@ def _table(data: Mapping[str, Any], *, is_drawn: bool) -> list[str]:
     return columns(cells, _LONGEST)
 
 
-def _extras(data: Mapping[str, Any], main: Mapping[str, Any]) -> dict[str, str]:
+def extras_of(data: Mapping[str, Any], main: Mapping[str, Any]) -> dict[str, str]:
     """Name the columns that are there only where something is configured."""
     total, found = main["total"], {}
     if total["embodied_g"]:
@@ -101,11 +102,12 @@ def _cells(
         "-" if row["share"] is None else f"{row['share']:.1%}",
         kilowatt_hours(row["waste_kwh"]) if row["waste_kwh"] else "",
         kilowatt_hours(row["uncertainty_kwh"]) if row["modelled_kwh"] else "",
-        *(_extra(name, row[name]) for name in extras.values()),
+        *(extra(name, row[name]) for name in extras.values()),
     ]
 
 
-def _extra(name: str, value: float) -> str:
+def extra(name: str, value: float) -> str:
+    """Write the value of such a column."""
     if name == "embodied_g":
         return mass(value)
     return f"{value:.2f}" if name == "cost" else f"{value:.1f} l"
@@ -138,6 +140,9 @@ def foot(data: Mapping[str, Any]) -> list[str]:
     lines += [factor_line(one) for one in main["factors"]]
     lines.append(f"now: {now_line(data['now'])}")
     lines += _modelled(data, main)
+    if main["total"] is not None and main["not_counted"]:
+        names = ", ".join(_COMPONENTS[one] for one in main["not_counted"])
+        lines.append(f"nothing was counted of: {names}; ds01ctl carbon check says what is read")
     lines += [f"note: {clean(note, _WHOLE)}" for note in data["notes"]]
     if data["equivalences"] and main["total"] is not None:
         lines.append(_equivalences(main["total"]["carbon_g"]))
@@ -181,8 +186,6 @@ def _modelled(data: Mapping[str, Any], main: Mapping[str, Any]) -> list[str]:
     part = total["modelled_kwh"] / total["energy_kwh"] if total["energy_kwh"] else 0.0
     what = clean(", ".join(main["modelled"]), _WHOLE)
     bound = f"+- is {data['model_bound']:.0%} of that"
-    if data["by"] == "gpu":
-        return [f"modelled: {what}"]
     return [f"modelled: {what}; {part:.1%} of the energy; {bound}"]
 
 

@@ -87,7 +87,7 @@ def of_rows(rows: Sequence[Mapping[str, Any]], host: str, since: datetime, until
         {part: count for part, count in freed.items() if count},
         all(row["freed_bytes"] is not None for row in gone),
         warned=sum(1 for row in warnings if row["outcome"] == "done"),
-        undelivered=sum(1 for row in warnings if row["outcome"] == "failed"),
+        undelivered=len({row["target"] for row in warnings if row["outcome"] == "skipped"}),
         failed=tuple(
             f"{row['kind']} {row['name']}: {row['error']}"
             for row in rows

@@ -76,6 +76,8 @@ def undo_lines(result: Result) -> list[str]:
         texts = (row["name"], row["user"] or "-", local(row["stopped_at"]), until, row["reason"])
         rows.append(tuple(clean(text, _WHOLE) for text in texts))  # type: ignore[arg-type]  # five texts
     lines = gap_lines(result)
+    if len(rows) == 1 and _lacks(result, "docker", "state"):
+        return [*lines, "what can be undone is not known"]
     if len(rows) == 1:
         return [*lines, "nothing can be undone: no container that cleanup stopped is held now"]
     return [*lines, *columns(rows, 40), "start one again with: ds01ctl cleanup undo CONTAINER"]
@@ -88,14 +90,23 @@ def history_lines(result: Result) -> list[str]:
     for row in shown:
         what = _deed(row["kind"], done=False) + (f" {row['stage']}" if row["stage"] else "")
         why = row["error"] or row["reason"]
+        if row["outcome"] == "done" and row["channel_errors"]:
+            why += f"; not told by {'; '.join(row['channel_errors'])}"
         texts = (local(row["time"]), what, row["name"], row["user"] or "-", row["outcome"], why)
         rows.append(tuple(clean(text, _WHOLE) for text in texts))  # type: ignore[arg-type]  # six texts
     since = local(result.data["since"])
+    if not shown and _lacks(result, "state"):
+        return [*gap_lines(result), "what cleanup has done is not known"]
     if not shown:
         return [*gap_lines(result), f"cleanup has done nothing since {since}"]
     freed = sum(row["freed_bytes"] or 0 for row in shown if row["outcome"] == "done")
     return [*gap_lines(result), *columns(rows, 40), f"{_plural(len(shown), 'row')} since {since}"
             f"{f'; {memory(freed)} freed' if freed else ''}"]  # fmt: skip
+
+
+def _lacks(result: Result, *sources: str) -> bool:
+    """Tell whether something could not be read: then nothing found is not nothing there."""
+    return any(gap.source in sources and gap.kind != "absent" for gap in result.gaps)
 
 
 # --- changes ----------------------------------------------------------------------------------
@@ -115,6 +126,7 @@ def _change_lines(row: Mapping[str, Any]) -> list[str]:
         lines += [f"    {clean(text, _WHOLE)}" for text in row["evidence"]]
     if row["channels"]:
         lines.append(f"    told by {clean(', '.join(row['channels']), _WHOLE)}")
+        lines += [f"    not by {clean(one, _WHOLE)}" for one in row["channel_errors"]]
     if error and not _is_told_only(error):
         lines.append(f"    because: {clean(error, _WHOLE)}")
     return lines
@@ -249,10 +261,12 @@ def _counted(result: Result, words: str) -> str:
 def _examined(seen: Mapping[str, Any]) -> str:
     parts = [f"{_plural(seen['containers'], 'container')} ({seen['running']} running,"
              f" {seen['sampled']} sampled)"]  # fmt: skip
+    if seen["not_judged"]:
+        parts.append(f"{seen['not_judged']} without a GPU, so not judged")
     parts += [_plural(seen["images"], "image")] if seen["images"] is not None else []
     parts += (
-        [_plural(seen["accounts"], "user who has left", "users who have left")]
-        if seen["accounts"] is not None
+        [_plural(seen["departed_users"], "user who has left", "users who have left")]
+        if seen["departed_users"] is not None
         else []
     )
     return f"examined {', '.join(parts)}"

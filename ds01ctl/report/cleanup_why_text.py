@@ -30,6 +30,7 @@ def why_lines(result: Result) -> list[str]:
         *_section("what was counted", _counted(data)),
         *_section("samples, the newest first", _intervals(data["intervals"])),
         *_section("warnings", _warnings(data["warnings"])),
+        *_section("warnings that reached nobody", _undelivered(data["undelivered"])),
         *_section("limits", columns([_limit(one) for one in data["limits"]], 40)),
         *finding_lines(result.findings, whole=True),
     ]
@@ -63,9 +64,7 @@ def _next(data: Mapping[str, Any]) -> list[str]:
     for row in data["next"]:
         when = f"{local(row['at'])}, in {span(row['in_s'])}"
         lines.append(clean(f"{when}: {row['what']} ({row['part']}): {row['why']}", _WHOLE))
-    if not lines and not data["left_alone"]:
-        lines.append("nothing that is known: it is not idle, and no limit is set or near")
-    return lines
+    return [*lines, *(f"nothing by {clean(text, _WHOLE)}" for text in data["nothing_next"])]
 
 
 def _counted(data: Mapping[str, Any]) -> list[str]:
@@ -104,12 +103,19 @@ def _intervals(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        clean(
+    lines = []
+    for row in rows:
+        text = (
             f"{local(row['at'])}  {row['part']} warning {row['stage']}, after"
-            f" {span(row['counted_s'])}, by {', '.join(row['channels'])}",
-            _WHOLE,
+            f" {span(row['counted_s'])}, by {', '.join(row['channels'])}"
         )
+        lines += [clean(text, _WHOLE), *(f"  not by {clean(one, _WHOLE)}" for one in row["errors"])]
+    return lines
+
+
+def _undelivered(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
+        clean(f"{local(row['time'])}  {row['part']} warning {row['stage']}: {row['error']}", _WHOLE)
         for row in rows
     ]
 

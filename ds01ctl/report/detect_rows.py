@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.report.text import age, clean, memory
 
 if TYPE_CHECKING:

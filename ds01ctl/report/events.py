@@ -12,9 +12,10 @@ import time
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.model import Gap
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.report.text import printable
 
 if TYPE_CHECKING:

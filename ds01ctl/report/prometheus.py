@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ds01ctl.core.model import Gap, GapKind, Health
+from ds01ctl.core.record import NamedTuple
 from ds01ctl.files import write_atomic
 
 if TYPE_CHECKING:

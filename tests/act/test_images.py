@@ -120,14 +120,14 @@ def test_a_parent_stays_as_long_as_it_has_children(engine: Engine) -> None:
     assert tags_of(engine, parent) == ["x/parent:1"]
     removals = [Removal(child, ("x/child:1",)), Removal(parent, ("x/parent:1",))]
     told: list[str] = []
-    became = images.remove_images(
+    for one, became in images.remove_images(
         engine.host,
         removals,
         begin=lambda one: told.append(f"begin {one.tags[0]}"),
-        end=lambda one, _: told.append(f"end {one.tags[0]}"),
         settle_s=SETTLE_S,
-    )
-    assert list(became.values()) == [Done("done")] * 2
+    ):
+        told.append(f"end {one.tags[0]}")
+        assert became == Done("done")
     assert told == ["begin x/child:1", "begin x/parent:1", "end x/child:1", "end x/parent:1"]
 
 
@@ -208,6 +208,51 @@ def test_a_tag_that_is_given_to_another_meanwhile_stays_there(engine: Engine) ->
     assert image_id(engine, id_) is None
 
 
+def _step(line: str) -> str:
+    """Name a request by what it does: ``GET /v1.41/images/x/json HTTP/1.1`` is a look."""
+    method, path, _ = line.split()
+    if path == "/version":
+        return "version"
+    if "/containers/json" in path:
+        return "list"
+    return "tag" if "/tag" in path else {"GET": "look", "DELETE": "remove"}[method]
+
+
+def test_those_that_wait_together_are_each_looked_at_right_before(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """And so are all containers; while they wait all are held."""
+    with opened(engine.host) as client:
+        real = client.version
+    removals = [Removal(tiny_image(engine, f"x/n{n}:1"), (f"x/n{n}:1",)) for n in range(3)]
+    tap = NewerEngine(tmp_path, engine.socket, tells=real, oldest="1.24", real=real)
+    try:
+        ended = list(images.remove_images(tap.host, removals, settle_s=SETTLE_S))
+    finally:
+        tap.stop()
+    assert ended == [(one, Done("done")) for one in removals]
+    hold, drop = ["look", "tag", "look", "remove"], ["look", "list", "remove", "look"]
+    assert [_step(line) for line in tap.asked] == ["version", "list", *hold * 3, *drop * 3]
+
+
+def test_one_that_is_not_due_any_more_is_put_back(engine: Engine) -> None:
+    id_ = tiny_image(engine, "x/enough:1")
+    told = iter([None, "the low mark is reached"])
+    done = remove(engine, id_, "x/enough:1", recheck=lambda: next(told))
+    assert done == Done("refused", "the low mark is reached")
+    assert tags_of(engine, id_) == ["x/enough:1"]
+
+
+def test_what_is_held_when_nobody_wants_more_is_put_back(engine: Engine) -> None:
+    ids = [tiny_image(engine, f"x/held{number}:1") for number in range(3)]
+    removals = [Removal(id_, (f"x/held{number}:1",)) for number, id_ in enumerate(ids)]
+    ended = images.remove_images(engine.host, removals, settle_s=SETTLE_S)
+    assert next(ended) == (removals[0], Done("done"))
+    assert held(engine, ids[1])
+    ended.close()
+    assert [tags_of(engine, id_) for id_ in ids[1:]] == [["x/held1:1"], ["x/held2:1"]]
+
+
 def test_what_is_held_when_a_signal_comes_is_put_back(engine: Engine) -> None:
     ids = [tiny_image(engine, f"x/held{number}:1") for number in range(3)]
     removals = [Removal(id_, (f"x/held{number}:1",)) for number, id_ in enumerate(ids)]
@@ -218,7 +263,7 @@ def test_what_is_held_when_a_signal_comes_is_put_back(engine: Engine) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        images.remove_images(engine.host, removals, begin=interrupt, settle_s=SETTLE_S)
+        list(images.remove_images(engine.host, removals, begin=interrupt, settle_s=SETTLE_S))
     assert [tags_of(engine, id_) for id_ in ids] == [[f"x/held{n}:1"] for n in range(3)]
 
 
@@ -317,7 +362,8 @@ def test_a_hundred_creates_tags_and_builds_against_removal(engine: Engine) -> No
         removals = [Removal(ids[n], (f"x/race{n}:1",)) for n in ids]
         with ThreadPoolExecutor(4) as pool:
             users = {n: pool.submit(_user, engine, n, random_) for n in random_.sample([*ids], 10)}
-            became = images.remove_images(engine.host, removals, settle_s=SETTLE_S)
+            ended = images.remove_images(engine.host, removals, settle_s=SETTLE_S)
+            became = {one.id: done for one, done in ended}
         seen += [_check_race(engine, n, ids[n], became[ids[n]], *users[n].result()) for n in ids]
     assert {"create refused", "none done", "tag refused"} <= set(seen)
     assert seen.count("new lost") + seen.count("new untagged") <= 3

@@ -103,12 +103,36 @@ def test_all_channels(root: Path, terminal: Terminal, server: MailServer) -> Non
     assert "It will be stopped.\r\nWhy: idle.\r\n" in server.mail.get_content()
 
 
-def test_only_the_spool(root: Path) -> None:
-    """Who is not logged in, has no folder mounted and no address is told all the same."""
+def test_a_file_that_nobody_is_shown_is_no_warning(root: Path) -> None:
+    """Who is not logged in, has no folder mounted and no address was not warned."""
     [one] = tell(root, change(), one=container(A)).values()
-    assert one.channels == (f"notice {spool(root)}",)
+    assert one.channels == ()
     assert [error.partition(":")[0] for error in one.errors] == ["terminal", "file", "mail"]
-    assert one.is_delivered
+    assert not one.is_delivered
+    # it would not be true there
+    assert not spool(root).exists()
+
+
+def test_what_is_no_warning_is_kept_in_any_case(root: Path) -> None:
+    """That it was stopped, he finds there."""
+    [one] = tell(root, change()._replace(kind="stop-container"), one=container(A)).values()
+    assert one.channels == (f"notice {spool(root)}",)
+    assert not one.is_delivered
+    assert "It will be stopped" in spool(root).read_text()
+
+
+@pytest.mark.parametrize("folder", ["/home/alice", "/home/none", "/etc"])
+def test_at_home(root: Path, folder: str) -> None:
+    """Where no folder beside the work takes it; a home that is somebody else's does not."""
+    (root / "etc").mkdir()
+    os.chown(root / "etc", 7, 7)
+    homes = {ME: ["/home/none", folder]}
+    one = container(A, mounts=(Mount("bind", "/etc", "/workspace"),))
+    said = deliver([change()], {"alice": ME}, {A: one}, Paths(root), CHANNELS, NOON, homes)[A]
+    assert said.is_delivered == (folder == "/home/alice")
+    assert (root / "home/alice/.ds01-alerts").exists() == said.is_delivered
+    if said.is_delivered:
+        assert said.channels == (f"notice {spool(root)}", "file /home/alice/.ds01-alerts")
 
 
 @pytest.mark.parametrize("user", [None, "nobody-knows"])
@@ -127,6 +151,8 @@ def test_a_spool_that_cannot_be_written(root: Path) -> None:
     assert one.channels == ("file /home/alice/work/.ds01-alerts",)
     [one] = tell(root, change(), one=container(A)).values()
     assert not one.is_delivered
+    told = change()._replace(kind="stop-container")
+    [one] = tell(root, told, one=container(A)).values()
     assert one.errors[0].startswith(f"notice {spool(root)}: ")
 
 
@@ -163,7 +189,7 @@ def test_many_on_one_terminal(root: Path, terminal: Terminal) -> None:
     there = [f"terminal {terminal.name}" in one.channels for one in said.values()]
     assert there == [True] * 6 + [False] * 4
     assert terminal.shown().count(b"five") == 6
-    assert all(one.is_delivered for one in said.values())
+    assert [one.is_delivered for one in said.values()] == there
 
 
 def test_two_about_one_container(root: Path) -> None:
@@ -190,7 +216,7 @@ def test_a_mail_server_that_hangs(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         channels = by_mail(server)._replace(server=Server("127.0.0.1", silent.getsockname()[1]))
         began = time.monotonic()
-        [one] = tell(root, change(), channels=channels).values()
+        [one] = tell(root, change(), channels=channels, one=working()).values()
         assert time.monotonic() - began < 3
     assert one.is_delivered
     assert "mail: not done after 0.5 s" in one.errors
@@ -268,7 +294,7 @@ def test_of_two_containers(root: Path) -> None:
 
 def test_the_newest_twenty(root: Path) -> None:
     for number in range(30):
-        tell(root, change(f"number {number}"))
+        tell(root, change(f"number {number}"), one=working())
     text = spool(root).read_text()
     assert text.count("=== ") == 20
     assert "number 9\n" not in text
@@ -280,8 +306,9 @@ def test_the_newest_twenty(root: Path) -> None:
 
 def test_more_than_it_keeps(root: Path) -> None:
     """Those that would be dropped at once are not delivered there."""
-    said = tell(root, *[change(f"{n}", target=f"{n:064x}") for n in range(25)])
-    assert [one.is_delivered for one in said.values()] == [False] * 5 + [True] * 20
+    told = [change(f"{n}", target=f"{n:064x}")._replace(kind="stop-container") for n in range(25)]
+    there = [bool(one.channels) for one in tell(root, *told).values()]
+    assert there == [False] * 5 + [True] * 20
 
 
 @pytest.mark.parametrize("what", ["link", "text", "folder", "bytes"])
@@ -298,10 +325,11 @@ def test_what_lies_in_its_place(root: Path, what: str) -> None:
         spool(root).write_bytes(b"\xff\x00" * 1000)
     else:
         spool(root).mkdir()
-    [one] = tell(root, change("hello")).values()
-    assert one.is_delivered == (what != "folder")
+    [one] = tell(root, change("hello"), one=working()).values()
+    is_kept = f"notice {spool(root)}" in one.channels
+    assert is_kept == (what != "folder")
     assert victim.read_text() == "as it was"
-    if one.is_delivered:
+    if is_kept:
         assert spool(root).read_text().startswith("=== ")
 
 
@@ -315,12 +343,13 @@ def test_a_folder_that_others_write(root: Path, mode: int) -> None:
 
 def test_no_room(root: Path) -> None:
     """What was there stays, and it is told."""
-    tell(root, change("old"))
+    told = change("new")._replace(kind="stop-container")
+    tell(root, told._replace(text="old"))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
     try:
-        [one] = tell(root, change("new")).values()
+        [one] = tell(root, told).values()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)

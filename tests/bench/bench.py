@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ds01ctl
-from tests.bench import enforce
+from tests.bench import carbon, cleanup, cleanup_whole, enforce, images
 from tests.bench.measure import Cost, side_by_side
 from tests.bench.world import Shape, World
 
@@ -49,6 +49,16 @@ def main() -> None:
         scale(shape, rounds)
     print()
     enforce.bench(rounds, scaling=scaling)
+    print()
+    carbon.bench(rounds)
+    print()
+    cleanup.bench(rounds)
+    print()
+    cleanup_whole.bench(rounds)
+    if scaling and shape.containers:
+        # minutes to fill an engine
+        print()
+        images.bench(rounds)
 
 
 def record(world: World) -> None:

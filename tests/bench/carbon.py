@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import os
 import statistics
 import sys
 import tempfile
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING
 import ds01ctl
 from ds01ctl.core.energy_interval import account
 from ds01ctl.core.energy_model import Activity, Counter, GpuShare, SplitPolicy, Work
+from ds01ctl.observe import energy_cgroups
 from tests.bench import carbon_peers
-from tests.bench.carbon_world import CarbonWorld
+from tests.bench.carbon_world import CONTAINERS, USERS, CarbonWorld
 from tests.bench.measure import Cost, median, once
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ds01ctl.core.energy_model import Component
 
+OURS = "ds01ctl carbon sample"
 MOST_CPU_MS = 150
 MOST_MIB = 40
 MOST_CORE_MS = 10
@@ -39,9 +42,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="traces for each error")
     given = parser.parse_args()
     compileall.compile_dir(Path(ds01ctl.__file__).parent, quiet=1)
-    print(core_row(given.rounds * 10))
-    print(f"\n{program_table(given.rounds)}")
-    print(f"\n{carbon_peers.table(range(given.seeds))}")
+    bench(given.rounds, given.seeds)
+
+
+def bench(rounds: int, seeds: int = 20) -> None:
+    """Measure the core, the program and the others, and print Markdown."""
+    print(core_row(rounds * 10))
+    print(groups_row(rounds))
+    print(f"\n{program_table(rounds)}")
+    print(f"\n{carbon_peers.table(range(seeds))}")
 
 
 # --- the program --------------------------------------------------------------------------------
@@ -49,34 +58,37 @@ def main() -> None:
 
 def program_table(rounds: int) -> str:
     """Measure the whole process on a large host, and what the others need for one measurement."""
+    programs = {
+        OURS: [f"{Path(sys.executable).parent}/ds01ctl", "carbon", "sample"],
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "import pynvml": [sys.executable, "-c", "import pynvml"],
+        **_programs(),
+    }
     with tempfile.TemporaryDirectory(prefix="ds01-b-") as folder, CarbonWorld(folder) as world:
-        rows = {"ds01ctl carbon sample": _ours(world, rounds)}
-    rows |= {name: _of(argv, rounds) for name, argv in _programs().items()}
+        rows = _in_turn(programs, world, rounds)
     head = (
         "8 GPUs, 4 RAPL zones, 200 containers with a process on a GPU each, 80 users; the others"
-        f" look at this machine as it is, and know no users. Medians of {rounds} rounds; goal"
-        f" <= {MOST_CPU_MS} ms of CPU and <= {MOST_MIB} MiB:\n\n"
+        f" look at this machine as it is, and know no users. Medians of {rounds} rounds, in turn;"
+        f" goal <= {MOST_CPU_MS} ms of CPU and <= {MOST_MIB} MiB:\n\n"
         "| one run | wall | CPU | least CPU | peak memory |\n|---|---:|---:|---:|---:|\n"
     )
     return head + "\n".join(_row(name, costs) for name, costs in rows.items())
 
 
-def _ours(world: CarbonWorld, rounds: int) -> list[Cost]:
-    costs = []
+def _in_turn(
+    programs: Mapping[str, Sequence[str]], world: CarbonWorld, rounds: int
+) -> dict[str, list[Cost]]:
+    """Run each in every round, so that a busy machine is as busy for all of them."""
+    costs: dict[str, list[Cost]] = {name: [] for name in programs}
     for number in range(rounds + 2):
         world.pass_time()
-        cost = once([sys.executable, "-m", "ds01ctl", "carbon", "sample"], world.env())
-        # the first has all to find out, the second nothing to compare with
-        if number > 1:
-            costs.append(cost)
+        for name, argv in programs.items():
+            cost = once(argv, world.env() if name == OURS else os.environ)
+            # the first has all to find out, the second nothing to compare with
+            if number > 1:
+                costs[name].append(cost)
     world.check()
     return costs
-
-
-def _of(argv: Sequence[str], rounds: int) -> list[Cost]:
-    import os
-
-    return [once(argv, os.environ) for _ in range(max(3, rounds // 3))]
 
 
 def _row(name: str, costs: list[Cost]) -> str:
@@ -129,6 +141,23 @@ def core_row(rounds: int) -> str:
         "The sampler's core, 4 zones, 8 GPUs with 200 containers' processes, 80 users: "
         f"{statistics.median(costs) * 1000:.1f} ms of CPU in the median of {rounds}, "
         f"{min(costs) * 1000:.1f} ms at least (goal <= {MOST_CORE_MS} ms)."
+    )
+
+
+def groups_row(rounds: int) -> str:
+    """Measure the reading of 200 containers' and 80 users' control groups."""
+    costs = []
+    with tempfile.TemporaryDirectory(prefix="ds01-b-") as folder, CarbonWorld(folder) as world:
+        world.pass_time()
+        paths = world.world.paths
+        for _ in range(rounds):
+            began = time.process_time()
+            found = energy_cgroups.read(paths, energy_cgroups.find(paths)).by_cgroup
+            costs.append(time.process_time() - began)
+    assert len(found) > CONTAINERS + USERS
+    return (
+        f"Control groups, {len(found)} of them: {statistics.median(costs) * 1000:.1f} ms of CPU in"
+        f" the median of {rounds}, {min(costs) * 1000:.1f} ms at least."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,32 @@ if TYPE_CHECKING:
 GPUS, USERS, CONTAINERS, PER_CONTAINER = 8, 80, 200, 1
 _FIRST_UID, _FIRST_PID = 10_001, 20_000
 _POLICY = "carbon: {zone: DE, pue: 1.3}\ndocker: {hosts: ['%s']}\nplatform: {slice: ds01.slice}\n"
+_NAMES = """
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A directory of people from uid 10001 on, as every host with users has one. */
+static int person(long uid, struct passwd *pwd, char *buffer, size_t size, struct passwd **result) {
+    int is_known = uid > 10000 && uid <= 10080;
+    snprintf(buffer, size, "user%ld", uid);
+    *pwd = (struct passwd){buffer, "x", uid, uid, "", "/", "/bin/sh"};
+    *result = is_known ? pwd : NULL;
+    return 0;
+}
+int getpwuid_r(uid_t uid, struct passwd *pwd, char *buffer, size_t size, struct passwd **result) {
+    return person(uid, pwd, buffer, size, result);
+}
+int getpwnam_r(const char *name, struct passwd *pwd, char *buffer, size_t size,
+               struct passwd **result) {
+    return person(strncmp(name, "user", 4) ? 0 : atol(name + 4), pwd, buffer, size, result);
+}
+"""
 
 
 class CarbonWorld:
-    """Every container has processes on a GPU; its owner is known by its slice and its uid."""
+    """Every container has processes on a GPU; its owner is known by its slice and its label."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -28,6 +51,7 @@ class CarbonWorld:
         self.world = EnergyWorld(self.root)
         self.engine = StubEngine(self.folder)
         self.minutes = 0
+        self._names = _compiled(self.folder)
         self._nvml_env: dict[str, str] = {}
         for name in ("etc/ds01", "var/log", "run", "dev", "home"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -68,9 +92,10 @@ class CarbonWorld:
         self._nvml_env = self._gpus().env()
 
     def env(self) -> dict[str, str]:
-        """Tell the environment of a run."""
+        """Tell the environment of a run that systemd starts."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("DS01_", "DOCKER_"))}
-        env |= {**self._nvml_env, "DS01_ROOT": str(self.root)}
+        env |= {**self._nvml_env, "DS01_ROOT": str(self.root), "LD_PRELOAD": str(self._names)}
+        env["INVOCATION_ID"] = "8f2c"
         del env["FAKE_NVML_LOG"]
         return env
 
@@ -78,7 +103,7 @@ class CarbonWorld:
         """See that what was measured did its work: every user has energy of a GPU."""
         with sqlite3.connect(self.root / "var/lib/ds01/ds01ctl.db") as database:
             [(users,)] = database.execute(
-                "SELECT count(*) FROM energy_totals WHERE component = 'gpu' AND party GLOB '1*'"
+                "SELECT count(*) FROM energy_totals WHERE component = 'gpu' AND party GLOB 'user1*'"
             ).fetchall()
         database.close()
         assert users == USERS, f"{users} of {USERS} users have energy"
@@ -95,7 +120,7 @@ class CarbonWorld:
 
     def _entry(self, number: int) -> dict[str, object]:
         pid = self._pids(number)[0]
-        labels = {"ds01.managed": "true", "ds01.user": str(self._uid(number))}
+        labels = {"ds01.managed": "true", "ds01.user": f"user{self._uid(number)}"}
         started = {"Pid": pid, "StartedAt": "2026-11-23T10:00:00Z"}
         return entry(number, state="running", Labels=labels, Status="Up 3 hours", **started)
 
@@ -107,4 +132,11 @@ class CarbonWorld:
         return _FIRST_UID + number % USERS
 
     def _slice(self, number: int) -> str:
-        return f"/ds01.slice/ds01-student.slice/ds01-student-u{self._uid(number)}.slice"
+        return f"/ds01.slice/ds01-student.slice/ds01-student-user{self._uid(number)}.slice"
+
+
+def _compiled(folder: Path) -> Path:
+    source, library = folder / "names.c", folder / "names.so"
+    source.write_text(_NAMES)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    return library

@@ -38,10 +38,15 @@ def main() -> None:
     parser.add_argument("--containers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
+    bench(args.rounds, args.images, args.containers)
+
+
+def bench(rounds: int, images_: int = 5000, containers: int = 1000) -> None:
+    """Start an engine, fill it, measure, and print Markdown."""
     engine = Engine()
     try:
-        _fill(engine, args.images, args.containers)
-        _measure(engine, args.rounds)
+        _fill(engine, images_, containers)
+        _measure(engine, rounds)
     finally:
         engine.stop()
 

@@ -51,6 +51,8 @@ class CleanupHost:
         base.env |= {"DOCKER_HOST": engine.host, "PYTHONPATH": SOURCES}
         base.policy(POLICY)
         self.paths = Paths(self.root)
+        self.home = give(self.root / "home" / OWNER)
+        """Where its owner is warned."""
 
     def container(self, name: str, *, user: str = OWNER, **options: Any) -> str:
         """Run a container that does nothing, of somebody."""
@@ -97,7 +99,11 @@ class CleanupHost:
 
     def remember(self, id_: str, **values: Any) -> None:
         """Have it remembered as if more time had gone by."""
-        watch = self.watch(id_)._replace(**values)
+        watch = self.watch(id_)
+        # the next look is compared with this sample, which must not be of that very moment
+        age = datetime.now(timezone.utc) - watch.looked.now
+        time.sleep(max(0.0, 1.1 - age.total_seconds()))
+        watch = watch._replace(**values)
         with State.open_for_recording(self.paths) as state, state.transaction():
             state.put_watches({id_: watch_text(watch)})
 
@@ -108,8 +114,6 @@ class CleanupHost:
         marks = enumerate((stages.first, stages.second), 1)
         warned = tuple(Warned(part, stage, at, limit_s * mark, ("test",)) for stage, mark in marks)
         name = "idle_s" if part == "idle" else "ran_s"
-        # the look is compared with the last sample, which must not be of this very moment
-        time.sleep(1.1)
         self.remember(id_, **{name: hours * HOUR, "streak": 5, "warned": warned})
 
     def log(self) -> list[tuple[str, str]]:
@@ -144,19 +148,26 @@ class CleanupHost:
 
 
 KILL = """
-count = 0
+count, asking = 0, False
 def hook(event, args):
-    global count
+    global count, asking
     words = " ".join(str(one) for one in args[:2])
+    sent = event == "http.client.send"
     written = event == "open" and isinstance(args[2], int) and args[2] & (os.O_CREAT | os.O_APPEND)
-    if event in {"http.client.connect", "http.client.send", "os.rename"} or (
-        written and "/ds01/" in words
-    ):
+    if not (sent or event == "os.rename" or (written and "/ds01/" in words)):
+        return
+    asks = sent and args[1].startswith(b"GET ")
+    if not (asks and asking):
         count += 1
         if count == int(os.environ["KILL_AT"]):
             os.kill(os.getpid(), signal.SIGKILL)
+    asking = asks
 """
-"""Kills right before the Nth thing that is done to an engine or to a file of ours."""
+"""Kills right before the Nth thing that is done to an engine or to a file of ours.
+
+Of questions in a row only the first counts: they change nothing, and what the store is given
+between two of them lies between the first and what is done next.
+"""
 
 KILL_AFTER = """
 asked = False

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ds01ctl.core.energy_books import Factor, Hour
+from ds01ctl.paths import Paths
+from ds01ctl.state import State
 from tests.cli.carbon_host import ALICE, BOB, RANGE_UJ, WATTS, CarbonHost, J
 from tests.cli.carbon_host import host as host
 from tests.cli.conftest import gaps, kinds
@@ -54,6 +57,51 @@ def test_users_system_and_nobody_are_what_was_measured(host) -> None:
         hours = db.execute("SELECT sum(cpu_uj + dram_uj + gpu_uj + other_uj), sum(carbon_ug)"
                            " FROM energy_hours").fetchone()  # fmt: skip
     assert hours == (550 * J, grams)
+
+
+def test_who_logs_out_is_not_charged_what_nobody_saw(host) -> None:
+    """Alice did as much as Bob, and leaves; an hour of somebody's came and went meanwhile."""
+    host.run("carbon", "sample")
+    host.work(100, {ALICE: 0.1, BOB: 0.1})
+    host.run("carbon", "sample")
+    host.world.remove(f"/user.slice/user-{ALICE}.slice")
+    left = {uid: host.cpu_s[uid] for uid in (ALICE, BOB)}
+    host.world.group("/user.slice", int((sum(left.values()) + 3600) * 1e6), 2 << 30)
+    host.world.host(int((sum(left.values()) + 3601) * 1e6), 3 << 30)
+    host.world.zone("intel-rapl:0", "package-0", int((host.cpu_j + 500) * J))
+    portions = host.json("carbon", "sample")["data"]["portions"]
+    cpu = {one["user"]: one["joules"] for one in portions if one["component"] == "cpu"}
+    assert sum(cpu.values()) == pytest.approx(500)
+    assert cpu["_unattributed"] > 400
+    assert 0 < cpu[ALICE] < 50
+
+
+def test_what_is_above_a_limit_that_somebody_wrote_is_counted(host) -> None:
+    host.policy("carbon: {zone: DE, pue: 1.5, max_watts: {package: 100, dram: 8000}}\n")
+    host.run("carbon", "sample")
+    host.work(300, {ALICE: 1})
+    out = host.run("carbon", "sample").out
+    assert "above the power limit it is said to have, and counted: 1" in out
+    assert totals(host, "energy_node") == {("cpu", "measured"): 300 * J, ("dram", "measured"): 0}
+    series = 'ds01_carbon_skipped_intervals_total{reason="above-limit"}'
+    assert host.metrics()[series] == 1
+    told = "above the power limit it is said to have, and counted: 1, since counting began"
+    assert told in host.run("carbon", "check").out
+
+
+def test_two_dies_with_one_counter_count_once(host) -> None:
+    """Also where they do not look alike in one run, or one cannot be read."""
+    (host.root / "sys/class/powercap/intel-rapl:0").rename(host.root / "gone")
+
+    def show(first: int | str, second: int) -> float:
+        host.world.zone("intel-rapl:0", "package-0-die-0", first)
+        host.world.zone("intel-rapl:1", "package-0-die-1", second)
+        status = 3 if first == "garbage" else 0
+        return host.json("carbon", "sample", status=status)["data"]["energy_joules"]
+
+    found = [show(1000 * J * n, 1000 * J * n + odd) for n, odd in ((1, 0), (2, 0), (3, 90 * J))]
+    found += [show("garbage", 4000 * J), show(5000 * J, 5000 * J)]
+    assert sum(found) == 4000
 
 
 def test_metrics_are_whole_joules_and_only_what_is_stored(host) -> None:
@@ -108,6 +156,7 @@ def test_a_reading_that_fails_is_bridged(host) -> None:
 
 
 def test_a_lost_store_goes_on_from_the_metrics_and_says_so(host) -> None:
+    host.policy(f"carbon: {{intensity_g_per_kwh: 3000, pue: 10, {WATTS}}}\n")
     host.run("carbon", "sample")
     counted(host, 900)
     before = host.metrics()
@@ -118,6 +167,12 @@ def test_a_lost_store_goes_on_from_the_metrics_and_says_so(host) -> None:
     assert any(one["event_type"] == "carbon.recovered" for one in host.events())
     after = host.metrics()
     assert all(after[name] >= value for name, value in before.items() if "_total" in name)
+    # budgets go on, too; what cannot is told
+    month = {name: value for name, value in before.items() if "month_grams" in name}
+    assert any(month.values())
+    assert all(after[name] >= value for name, value in month.items())
+    told = next(one["reason"] for one in document["gaps"] if one["source"] == "state")
+    assert "no report has the hours that it lost" in told
     document = counted(host, 900)
     assert document["data"]["recovered"] == []
     assert host.metrics()[NODE] >= before[NODE] + 900
@@ -300,18 +355,66 @@ def test_a_budget_is_told_once_and_stops_nothing(host) -> None:
 
 
 def test_hours_past_keeping_are_forgotten_and_totals_stay(host) -> None:
+    host.policy(f"carbon: {{zone: DE, {WATTS}, history_days: 30}}\n")
     host.run("carbon", "sample")
     counted(host)
-    hour = int(time.time() // 3600)
-    with closing(sqlite3.connect(host.state_path)) as db:
-        db.execute("UPDATE energy_hours SET hour = ?", (hour - 1101 * 24,))
-        db.execute("DELETE FROM energy_marks WHERE name = 'forgotten-before'")
-        db.commit()
+    now = int(time.time() // 3600)
+    # each twelfth hour, 65 of them, up to 30 days ago; then all hours but a few
+    fill(host, [now - 1500 + 12 * i for i in range(65)] + [now - 720 + i for i in range(715)])
     counted(host)
-    with closing(sqlite3.connect(host.state_path)) as db:
-        (oldest,) = db.execute("SELECT min(hour) FROM energy_hours").fetchone()
-    assert oldest >= hour
+    # 720 hours stay, whatever their age: a clock that is wrong takes no more than that
+    assert hours(host)[0] in {now - 720 - 12 * 4, now - 720 - 12 * 3}
+    assert len(hours(host)) == 720
     assert sum(totals(host).values()) == 1100 * J
+
+
+def test_a_clock_that_is_years_ahead_forgets_nothing(host) -> None:
+    host.policy(f"carbon: {{zone: DE, {WATTS}, history_days: 30}}\n")
+    now = int(time.time() // 3600) - 5 * 8760
+    # to the store it is all the same whether the clock was right then, or is now
+    fill(host, [now - i for i in range(100)])
+    host.run("carbon", "sample")
+    counted(host)
+    assert len(hours(host)) >= 101
+
+
+def fill(host: CarbonHost, found: list[int]) -> None:
+    """Store hours, each with a factor."""
+    about = Factor("DE", 300.0, "zone: Ember", "2025", 1.5, "usage")
+    with State.open_for_recording(Paths(host.root)) as state, state.transaction():
+        state.add_energy_hours({(hour, ALICE): Hour(J) for hour in found})
+        state.put_energy_factors(dict.fromkeys(found, about))
+        state.put_energy_marks({"forgotten-before": None})
+
+
+def hours(host: CarbonHost) -> list[int]:
+    with closing(sqlite3.connect(host.state_path)) as db:
+        return [row[0] for row in db.execute("SELECT DISTINCT hour FROM energy_hours ORDER BY 1")]
+
+
+def test_an_hour_is_told_by_all_its_intervals(host) -> None:
+    policy = f"carbon: {{pue: 1, {WATTS}, intensity_g_per_kwh: %d, zone: %s}}\n"
+    host.policy(policy % (800, "DE"))
+    host.run("carbon", "sample")
+    counted(host, 3000)
+    host.policy(policy % (100, "FR"))
+    counted(host, 1000)
+    (period,) = host.json("carbon", "report", "--since", "3h")["data"]["periods"]
+    (factor,) = period["factors"] if len(hours(host)) == 1 else [period["factors"][0]]
+    # 3,300 J at 800 and 1,100 J at 100, unless the clock struck between
+    assert factor["g_per_kwh_mean"] == pytest.approx(625) or factor["hours"] == 1 < len(hours(host))
+    assert period["total"]["carbon_g"] == pytest.approx((3.3 * 800 + 1.1 * 100) / 3600, abs=1e-5)
+
+
+def test_what_was_modelled_in_an_hour_stays_told(host) -> None:
+    host.run("carbon", "sample")
+    with State.open_for_recording(Paths(host.root)) as state, state.transaction():
+        hour = int(time.time() // 3600)
+        about = Factor("DE", 329.65, "zone: x", "2025", 1.5, "usage", "cpu by implausible")
+        state.put_energy_factors({hour: about, hour + 1: about})
+    counted(host)
+    (period,) = host.json("carbon", "report", "--since", "3h")["data"]["periods"]
+    assert "cpu by implausible" in period["modelled"]
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ds01ctl.paths import Paths
+from ds01ctl.state import State
 from tests.cli.carbon_host import ALICE, BOB, CarbonHost
 from tests.cli.carbon_host import host as host
 from tests.nvml.double import GIB, uuid
@@ -48,26 +50,26 @@ def boards(host: CarbonHost, nvml: NvmlDouble, tmp_path: Path) -> list[Board]:
 
 def test_a_shared_a_held_and_a_free_gpu(host: CarbonHost, boards: list[Board]) -> None:
     host.run("carbon", "sample")
-    time.sleep(8)
+    time.sleep(2)
     for board in boards:
-        board.use(2000)
+        board.use(500)
     document = host.json("carbon", "sample")
     on_gpus = [one for one in document["data"]["portions"] if one["component"] == "gpu"]
     found = {(one["user"], one["device"]): one for one in on_gpus}
-    assert found[ALICE, uuid(0)]["joules"] == pytest.approx(1500)
-    assert found[BOB, uuid(0)]["joules"] == pytest.approx(500)
+    assert found[ALICE, uuid(0)]["joules"] == pytest.approx(375)
+    assert found[BOB, uuid(0)]["joules"] == pytest.approx(125)
     assert found[ALICE, uuid(0)]["split_by"] == "sm-use"
     assert found[BOB, uuid(1)]["split_by"] == "exclusive"
-    assert found["_unattributed", uuid(2)]["joules"] == 2000
+    assert found["_unattributed", uuid(2)]["joules"] == 500
     shown = host.metrics()
     assert shown[f'ds01_energy_joules_total{{basis="measured",component="gpu",user="{BOB}"}}'] == (
-        2500
+        625
     )
     kwh = [value for name, value in shown.items() if name.startswith("ds01_gpu_energy_kwh_total")]
     assert kwh == [0, 0, 0, 0]
     data = host.json("carbon", "report", "--by", "gpu")["data"]
     rows = {row["name"]: row["gpu_kwh"] for row in data["periods"][0]["rows"]}
-    assert rows == {uuid(n): pytest.approx(2000 / 3.6e6) for n in range(3)}
+    assert rows == {uuid(n): pytest.approx(500 / 3.6e6) for n in range(3)}
     check = host.json("carbon", "check")["data"]
     assert check["gpus"] == 3
     assert sum(one["component"] == "gpu" for one in check["counters"]) == 3
@@ -111,3 +113,24 @@ def test_a_gpu_without_a_counter_is_modelled_from_its_power(
     out = host.run("carbon", "report").out
     assert "modelled: gpu by power" in out
     assert "power only: integrated, modelled" in host.run("carbon", "check").out
+
+
+def test_the_making_of_gpus_is_charged_while_nobody_can_see_them(
+    host: CarbonHost, boards: list[Board], nvml: NvmlDouble
+) -> None:
+    """To nobody, and to no less than all of it."""
+    host.policy("carbon: {zone: DE, embodied: {gpu_kg: 150, server_kg: 300, lifetime_h: 43800}}\n")
+    host.run("carbon", "sample")
+    time.sleep(1)
+    seconds = host.json("carbon", "sample")["data"]["seconds"]
+    nvml.fault("nvmlInit", 999)
+    time.sleep(1)
+    seconds += host.json("carbon", "sample")["data"]["seconds"]
+    expected_ug = (3 * 150 + 300) * 1e9 * seconds / (43800 * 3600)
+    assert embodied_ug(host) == pytest.approx(expected_ug, rel=1e-3)
+
+
+def embodied_ug(host: CarbonHost) -> int:
+    with State.open_for_recording(Paths(host.root)) as state:
+        carbon = state.energy_totals().carbon
+    return sum(ug for (_, scope), ug in carbon.items() if scope == "embodied")

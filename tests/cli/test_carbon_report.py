@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html.parser
 import io
+import os
 import time
 from datetime import datetime, timezone
 
@@ -84,11 +85,67 @@ def test_by_something_else(host, by, names) -> None:
     assert list(rows(document)) == names
 
 
-def test_carbon_of_a_gpu_is_by_the_factors_of_its_hours(host) -> None:
+def test_carbon_of_a_gpu_is_its_part_of_its_users(host) -> None:
     november(host)
     (gpu,) = rows(host.json("carbon", "report", *SPAN, "--by", "gpu")).values()
-    assert gpu["carbon_g"] == pytest.approx(96 * 300 * 1.5)
+    # two of alice's three kilowatt-hours in each hour, and of her 900 g
+    assert gpu["carbon_g"] == 48 * 600
     assert gpu["waste_kwh"] == 48
+
+
+def test_what_was_modelled_of_a_gpu(host) -> None:
+    hours = {(NOVEMBER, "alice"): Hour(KWH, 0, KWH, 0, modelled_uj=KWH, carbon_ug=G)}
+    gpus = {(NOVEMBER, "GPU-1", "alice"): GpuHour(KWH, 0, KWH)}
+    fill(host, hours, gpus, modelled="dram by model, gpu by power")
+    document = host.json("carbon", "report", *SPAN, "--by", "gpu")
+    (gpu,) = rows(document).values()
+    assert (gpu["modelled_kwh"], gpu["share"]) == (1, 1)
+    assert gpu["uncertainty_kwh"] == pytest.approx(0.3, rel=1e-3)
+    assert document["data"]["periods"][0]["modelled"] == ["gpu by power"]
+
+
+def test_a_share_is_of_everybodys_energy(host) -> None:
+    november(host)
+    document = host.json("carbon", "report", *SPAN, "--user", "alice")
+    assert rows(document)["alice"]["share"] == pytest.approx(144 / 240)
+    assert document["data"]["periods"][0]["total"]["share"] == pytest.approx(144 / 240)
+    by_day = rows(host.json("carbon", "report", *SPAN, "--user", "alice", "--by", "day"))
+    assert sum(row["share"] for row in by_day.values()) == pytest.approx(144 / 240)
+
+
+def test_what_was_not_counted_at_all_is_told(host) -> None:
+    fill(host, {(NOVEMBER, "alice"): Hour(KWH), (NOVEMBER, "bob"): Hour(0, 0, KWH)})
+    for words in ((), ("--user", "bob"), ("--by", "gpu")):
+        document = host.json("carbon", "report", *SPAN, *words)
+        assert document["data"]["periods"][0]["not_counted"] == ["dram"]
+    assert "nothing was counted of: memory;" in host.run("carbon", "report", *SPAN).out
+    november(host)
+    assert "nothing was counted" not in host.run("carbon", "report", *SPAN).out
+
+
+def test_money_is_by_the_pue_of_its_time(host) -> None:
+    host.policy("carbon: {zone: DE, pue: 1, price_per_kwh: 1}\n")
+    fill(host, {(NOVEMBER, "alice"): Hour(KWH)}, pue=2.0)
+    fill(host, {(NOVEMBER + 1, "alice"): Hour(KWH)}, pue=1.5)
+    assert rows(host.json("carbon", "report", *SPAN))["alice"]["cost"] == 3.5
+
+
+# far from what is stored: nothing is made of every hour of it
+@pytest.mark.parametrize("since", ["0001-01-02", "2026-11-01T00:00Z"])
+@pytest.mark.parametrize("until", ["2026-11-03T00:00Z", "9999-12-31"])
+def test_a_period_of_any_length(host, since, until) -> None:
+    november(host)
+    ran = ("carbon", "report", "--since", since, "--until", until)
+    (period,) = host.json(*ran)["data"]["periods"]
+    assert period["total"]["energy_kwh"] == 240
+    assert len(period["buckets"]) < 1000
+
+
+@pytest.mark.parametrize(("since", "until"), [("2000-01-01", "2000-01-02"), ("2000-01-01", "1d")])
+def test_a_period_before_all_that_is_stored(host, since, until) -> None:
+    fill(host, {(int(time.time() // 3600), "alice"): Hour(KWH)})
+    document = host.json("carbon", "report", "--since", since, "--until", until)
+    assert document["data"]["periods"][0]["total"] is None
 
 
 def test_days_are_the_hosts(host) -> None:
@@ -146,7 +203,8 @@ def test_money_water_and_equivalences(host) -> None:
     host.policy("carbon: {zone: DE, pue: 2, price_per_kwh: 0.5, water_l_per_kwh: 1.8}\n")
     november(host)
     total = host.json("carbon", "report", *SPAN)["data"]["periods"][0]["total"]
-    assert (total["cost"], total["water_l"]) == (240, 432)
+    # by the PUE of then, 1.5
+    assert (total["cost"], total["water_l"]) == (180, 432)
     out = host.run("carbon", "report", *SPAN, "--equivalences").out
     assert "COST EUR" in out
     assert "km by car" in out
@@ -187,6 +245,31 @@ def test_html_has_a_plot_no_script_and_nothing_from_elsewhere(host) -> None:
     assert "\x1b" not in text
     assert {"svg", "rect", "table"} <= set(page.tags)
     assert page.addresses == ["http://www.w3.org/2000/svg"]
+    assert not {"Water", "Embodied", "Cost"} & set(page.text.split())
+
+
+def test_html_has_every_column_that_a_terminal_has(host) -> None:
+    host.policy("carbon: {zone: DE, water_l_per_kwh: 2, price_per_kwh: 0.5}\n")
+    fill(host, {(NOVEMBER, "alice"): Hour(KWH, embodied_ug=50 * G)})
+    file = host.root / "report.html"
+    host.run("carbon", "report", *SPAN, "--html", file)
+    text = file.read_text()
+    for cell in ("<th>Embodied", "<td>50.0 g", "<th>Water", "<td>2.0 l", "<th>Cost, EUR"):
+        assert cell in text
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o640), (0o027, 0o640), (0o077, 0o600)])
+def test_a_page_has_everybodys_use_in_it(host, mask, mode) -> None:
+    file = host.root / "report.html"
+    old = os.umask(mask)
+    try:
+        host.run("carbon", "report", "--html", file)
+    finally:
+        os.umask(old)
+    assert file.stat().st_mode & 0o777 == mode
+    # who may read it is decided once
+    file.chmod(0o644)
+    host.run("carbon", "report", "--html", file)
     assert file.stat().st_mode & 0o777 == 0o644
 
 
@@ -218,67 +301,3 @@ def test_nothing_recorded_yet(host) -> None:
     document = host.json("carbon", "report")
     assert document["gaps"][-1]["source"] == "state"
     assert document["data"]["periods"][0]["total"] is None
-
-
-# --- computing anew -----------------------------------------------------------------------------
-
-
-def test_recompute(host) -> None:
-    november(host)
-    before = host.json("carbon", "report", *SPAN)["data"]["periods"][0]["total"]
-    words = (*SPAN, "--intensity", "100", "--pue", "1.0")
-    planned = host.json("carbon", "recompute", *words, "--dry-run")
-    assert planned["actions"][0]["outcome"] == "planned"
-    assert host.json("carbon", "report", *SPAN)["data"]["periods"][0]["total"] == before
-    done = host.json("carbon", "recompute", *words)
-    assert done["actions"][0]["outcome"] == "done"
-    assert (done["data"]["before_g"], done["data"]["after_g"]) == (48 * 1500, 240 * 100)
-    after = host.json("carbon", "report", *SPAN)["data"]["periods"][0]
-    assert after["total"]["carbon_g"] == 24000
-    assert after["total"]["energy_kwh"] == before["energy_kwh"]
-    assert "given, recomputed on" in after["factors"][0]["source"]
-    assert host.events()[-1]["event_type"] == "carbon.recomputed"
-
-
-def test_recompute_by_the_tables_row_of_the_year(host) -> None:
-    november(host)
-    data = host.json("carbon", "recompute", *SPAN, "--pue", "1")["data"]
-    # the newest row that is not later
-    assert data["after_g"] == pytest.approx(240 * 329.65)
-    assert data["factors"][0]["year_or_at"] == "2025"
-
-
-def test_recompute_touches_no_counter(host) -> None:
-    host.policy("carbon: {intensity_g_per_kwh: 3000, pue: 1.5}\n")
-    host.run("carbon", "sample")
-    host.work(5_000, {"61001": 1})
-    time.sleep(5)
-    host.run("carbon", "sample")
-    before = host.metrics()
-    host.json("carbon", "recompute", "--since", "2h", "--intensity", "0")
-    host.run("carbon", "sample")
-    after = host.metrics()
-    name = 'ds01_carbon_grams_total{scope="operational",user="61001"}'
-    assert after[name] >= before[name] > 0
-    assert after['ds01_carbon_month_grams{user="61001"}'] == 0
-
-
-@pytest.mark.parametrize(
-    ("words", "status"),
-    [
-        ((), 2),
-        (("--since", "1d", "--pue", "0.9"), 2),
-        (("--since", "1d", "--intensity", "-5"), 2),
-        (("--since", "1d", "--intensity", "99999"), 2),
-    ],
-)
-def test_recompute_wrong_usage(host, words, status) -> None:
-    assert host.run("carbon", "recompute", *words).status == status
-
-
-def test_recompute_without_anything_stored(host) -> None:
-    ran = host.run("carbon", "recompute", "--since", "1d")
-    assert (ran.status, "no energy is stored" in ran.err) == (1, True)
-    november(host)
-    ran = host.run("carbon", "recompute", "--since", "2020-01-01", "--until", "2020-02-01")
-    assert (ran.status, "nothing to compute" in ran.out) == (0, True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.act.act_worlds import OBEYS
 from tests.cli.cleanup_host import (
     CONTAINERS,
     HOUR,
@@ -34,8 +35,9 @@ def host(host: Host, engine: Engine) -> CleanupHost:
 
 
 def prepared(host: CleanupHost) -> tuple[str, str, str]:
-    """One container to stop, one to remove, and one to warn of."""
-    stop, remove, warn = (host.container(name) for name in ("to-stop", "to-remove", "to-warn"))
+    """One container to stop, which obeys at once, one to remove, and one to warn of."""
+    stop = host.container("to-stop", command=OBEYS)
+    remove, warn = (host.container(name) for name in ("to-remove", "to-warn"))
     host.engine.client.stop(remove, timeout=0)
     host.apply()
     host.due(stop)
@@ -126,6 +128,8 @@ def test_a_full_disk_stops_nobody(host: CleanupHost, full_disk: Callable[[], Non
     """What cannot be noted down is not done: nobody is warned, nothing is stopped."""
     stop, remove, warn = prepared(host)
     before = host.watch(warn)
+    # of the hold of what is to be removed
+    told = {one: one.read_text() for one in (host.root / "var/lib/ds01/notices").iterdir()}
     full_disk()
     document = host.apply(status=3)
     assert {(one["outcome"]) for one in document["actions"]} == {"skipped"}
@@ -133,7 +137,7 @@ def test_a_full_disk_stops_nobody(host: CleanupHost, full_disk: Callable[[], Non
     assert any("room" in gap["reason"] for gap in document["gaps"] if gap["source"] == "state")
     assert [host.state_of(one) for one in (stop, remove, warn)] == ["running", "exited", "running"]
     assert host.watch(warn) == before
-    assert not (host.root / "var/lib/ds01/notices").exists()
+    assert {one: one.read_text() for one in (host.root / "var/lib/ds01/notices").iterdir()} == told
     assert host.base.events() == []
 
 

@@ -21,15 +21,13 @@ def hook(event, args):
     if event == "http.client.send" and b"/stop" in args[1] and not held:
         held.append(0)
         code = (
-            "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
-            "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); time.sleep(60)"
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+            "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
         )
-        held[0] = subprocess.Popen(
-            [sys.executable, "-c", code, os.environ["STORE"]], stdout=subprocess.PIPE
-        )
+        argv = [sys.executable, "-c", code, os.environ["STORE"]]
+        # its input ends with us, and so does it
+        held[0] = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         held[0].stdout.readline()
-import atexit
-atexit.register(lambda: held and held[0].kill())
 """
 """Holds the store from the moment on in which an engine is asked to stop something."""
 

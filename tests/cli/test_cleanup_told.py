@@ -56,9 +56,33 @@ def test_a_folder_of_somebody_elses_is_not_named(host: CleanupHost) -> None:
 def test_why_a_channel_did_not_take_it(host: CleanupHost) -> None:
     row = warned(host)
     assert row["outcome"] == "done"
-    assert [one.split()[0] for one in row["channels"]] == ["notice"]
+    assert [one.split()[0] for one in row["channels"]] == ["notice", "file"]
     assert "mail: not configured (cleanup.mail_domain, mail)" in row["channel_errors"]
-    assert "file: no folder of the host is mounted as its workspace" in row["channel_errors"]
+    assert any(one.startswith("terminal: ") for one in row["channel_errors"])
+
+
+def test_whom_nothing_reaches_is_not_stopped(host: CleanupHost) -> None:
+    """The notice of root's alone is no warning; it is no fault of the run, and noted once."""
+    host.home.rmdir()
+    row = warned(host)
+    assert row["outcome"] == "skipped"
+    assert row["error"].startswith("it reached nobody, so nothing is stopped on it: ")
+    assert "file: no folder of the host is mounted as its workspace" in row["error"]
+    (id_,) = (one["target"] for one in host.apply()["actions"])
+    assert host.log() == [("warn", "skipped")]
+    assert not (host.root / f"var/lib/ds01/notices/{owner_uid()}").exists()
+    # as an earlier version has remembered it
+    host.due(id_)
+    notice = ("notice /var/lib/ds01/notices/65534",)
+    host.remember(id_, warned=tuple(w._replace(channels=notice) for w in host.watch(id_).warned))
+    assert [one["kind"] for one in host.apply()["actions"]] == ["warn"]
+    assert host.state_of(id_) == "running"
+
+
+def test_who_has_no_work_folder_is_told_at_home(host: CleanupHost) -> None:
+    row = warned(host)
+    assert row["outcome"] == "done"
+    assert "will be stopped" in (host.home / ".ds01-alerts").read_text()
 
 
 def test_no_removal_is_announced_in_report_mode(host: CleanupHost) -> None:

@@ -14,9 +14,9 @@ from ds01ctl.commands import cleanup_users
 from ds01ctl.commands.cleanup_users import Known, Look
 from ds01ctl.commands.gathering import load_policy
 from ds01ctl.config.read import PolicyError
-from ds01ctl.core.cleanup_model import Clock
+from ds01ctl.core.cleanup_model import Clock, Interval, Watch
 from ds01ctl.core.dropin_text import FILE, FOLDER
-from ds01ctl.core.model import Gap
+from ds01ctl.core.model import Container, Gap
 from ds01ctl.core.owner import KERNEL, Owner
 from ds01ctl.core.workload import Workload
 from ds01ctl.errors import Ds01Error
@@ -40,6 +40,12 @@ def clock(days: float = 0) -> Clock:
     return Clock(NOON + timedelta(days=days), "b", 1e6 + days * 86400)
 
 
+def idle(one: Container) -> dict[str, Watch]:
+    last = Interval(NOON, 300.0, "idle", ())
+    watch = Watch(one.id, one.engine, one.name, one.state, one.started_at, None, clock())
+    return {one.id: watch._replace(intervals=(last,))}
+
+
 class Site:
     """A host with alice, and what carol has left."""
 
@@ -57,6 +63,7 @@ class Site:
         )
         self.write(f"{FOLDER.lstrip('/')}/user-{CAROL}.slice.d/{FILE}", "[Slice]\n")
         self.mark: Any = None
+        self.asked = 0.0
 
     def write(self, name: str, text: str) -> Path:
         path = self.root / name
@@ -73,13 +80,21 @@ class Site:
         self.write("etc/ds01/groups/archived.members", text)
 
     def look(self, days: float = 0, **more: Any) -> Look:
+        """Look as a run does, which remembers, and as the timer has done every day before."""
+        for day in range(int(self.asked) + 1, int(days)):
+            self.look_once(day)
+        return self.look_once(days, **more)
+
+    def look_once(self, days: float = 0, **more: Any) -> Look:
         """Look as a run does, which remembers."""
+        self.asked = days
         policy = load_policy(self.paths, None).policy
         leave = grants.read("/var/lib/ds01/bare-metal-grants", self.paths)
         owner = Owner(str(CAROL), CAROL, "certain", "uid_map", (), KERNEL)
         theirs = Workload("docker", "unmanaged", "", owner, None, container(A))
         seen = replace(snapshot(container(A)), grants=leave.grants, **more)
-        known = Known(seen, (theirs,), clock(days), json.loads(json.dumps(self.mark)))
+        mark = json.loads(json.dumps(self.mark))
+        known = Known(seen, (theirs,), clock(days), mark, watches=idle(container(A)))
         found = cleanup_users.look(known, policy, self.paths)
         self.mark = cleanup_users.mark_of(found.decision.memory)
         return found
@@ -108,6 +123,13 @@ def test_two_runs_a_week_apart(site: Site) -> None:
     [notice] = found.decision.plan.notices
     assert notice.kind == "departed-user"
     json.dumps(site.mark)
+
+
+def test_two_answers_are_not_a_week(site: Site) -> None:
+    """An account may have been there all the time between."""
+    site.look_once()
+    assert site.look_once(8).decision.people == ()
+    assert site.look(15).decision.people != ()
 
 
 def test_the_grant_is_removed_once(site: Site) -> None:
@@ -149,17 +171,18 @@ def test_a_gap_of_the_run(site: Site) -> None:
     """What the snapshot could not look up is not known here, either."""
     site.look()
     before = site.mark
-    found = site.look(8, gaps=(Gap("users", "failed", "no answer in 3 s"),))
+    found = site.look_once(8, gaps=(Gap("users", "failed", "no answer in 3 s"),))
     assert (found.decision.plan.changes, found.decision.people) == ((), ())
     assert found.decision.plan.notices[0].kind == "departed-unknown"
     assert site.mark == before
 
 
 def test_listed(site: Site) -> None:
-    """The list counts at once, and a line that makes no sense is told, not guessed."""
+    """A week after the first look; a line that makes no sense is told, not guessed."""
     site.archive("# left in 2026\ncarol   # thesis done\nno login\n")
     try:
-        found = site.look()
+        assert acts(site.look()) == []
+        found = site.look(8)
     except PolicyError:
         pytest.fail("archived.members is no part of the policy")
     [one] = found.decision.people
@@ -177,7 +200,8 @@ def test_report_mode(site: Site, policy: str) -> None:
     """All is listed, and nothing done."""
     site.write("etc/ds01/resource-limits.yaml", policy)
     site.archive("carol\n")
-    found = site.look()
+    site.look()
+    found = site.look(8)
     assert len(found.decision.plan.changes) == 2
     assert acts(found) == []
     assert str(found.decision.plan.changes[0].skip).startswith("report mode: cleanup.")
@@ -188,7 +212,9 @@ def test_infrastructure_of_theirs(site: Site) -> None:
     policy = load_policy(site.paths, None).policy
     owner = Owner(str(CAROL), CAROL, "certain", "uid_map", (), KERNEL)
     one = Workload("infrastructure", "infrastructure", "its name", owner, None, container(A))
-    known = Known(snapshot(container(A)), (one,), clock())
+    site.look()
+    site.look(8)
+    known = Known(snapshot(container(A)), (one,), clock(8), site.mark, watches=idle(container(A)))
     found = cleanup_users.look(known, policy, site.paths)
     assert acts(found) == []
 
@@ -204,7 +230,7 @@ def test_spoilt_memory(site: Site) -> None:
     """It begins anew, which makes nobody leave earlier."""
     for mark in ([1], {"uid 51005": "x"}, {"uid 51005": [1, 2, 3]}, {"uid x": ["", [], 1]}, "x"):
         site.mark = mark
-        assert site.look(8).decision.people == ()
+        assert site.look_once(8).decision.people == ()
 
 
 def test_homes(site: Site) -> None:

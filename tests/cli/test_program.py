@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ds01ctl.cli import COMMANDS as COMMAND_ORDER
+from ds01ctl.commandline import COMMANDS as COMMAND_ORDER
 from tests.cli.conftest import Host, gaps
 from tests.cli.terminal import on_pty
 from tests.nvml.double import GIB, NvmlDouble

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ds01ctl.act.engine import ANSWER_S
+from ds01ctl.commands import cleanup_acting
+from ds01ctl.core.cleanup_model import Change
+from ds01ctl.core.keys import POLICIES
 from ds01ctl.core.policy import builtin_policy
+from ds01ctl.jobs import JOBS
 from tests.config.sample import load, problems_of
 
 if TYPE_CHECKING:
@@ -115,6 +120,43 @@ def test_wrong_value(tmp_path: Path, text: str, key: str, said: str) -> None:
     assert problem.key == f"cleanup.{key}"
     assert problem.line == 1
     assert said in problem.message
+
+
+GRACES = [
+    ("policies:\n  {sigterm_grace_s: 120.5}", "is 120.5; expected a number of seconds up to 120"),
+    ("policies:\n  {sigterm_grace_s: 1e9}", "expected a number of seconds up to 120"),
+    ("policies:\n  {sigterm_grace_seconds: 3m}", "is '3m'; expected a number of seconds up to 120"),
+    ("container_types:\n  {docker: {sigterm_grace_s: 121}}", "is 121; expected a number"),
+    ("user_overrides:\n  {zoe: {policies: {sigterm_grace_s: 121}}}", "is 121; expected a number"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), GRACES)
+def test_a_grace_that_a_run_can_not_wait_for(tmp_path: Path, text: str, said: str) -> None:
+    (problem,) = problems_of(tmp_path, f"{text}\n")
+    assert (problem.line, problem.key.rpartition(".")[2][:13]) == (2, "sigterm_grace")
+    assert said in problem.message
+
+
+def test_a_run_outlasts_the_longest_grace() -> None:
+    """Of the first stops; and it knows when systemd ends it."""
+    (key,) = (one for one in POLICIES if one.name == "sigterm_grace_s")
+    (job,) = (one for one in JOBS if one.name == "cleanup-containers")
+    assert job.timeout_s == cleanup_acting.RUN_S
+    assert key.most + ANSWER_S + cleanup_acting.BEFORE_S <= cleanup_acting.RUN_S
+    assert builtin_policy().value("policies.sigterm_grace_s") <= key.most
+
+
+@pytest.mark.parametrize(("since_s", "graces", "is_late"), [
+    (10, (60, 60), False), (121, (60, 60), True), (61, (10, 120), True), (161, (20,), True),
+])  # fmt: skip
+def test_later_stops_begin_only_if_they_can_end(
+    since_s: float, graces: tuple[int, ...], *, is_late: bool
+) -> None:
+    stops = [
+        Change("stop-container", "idle", "a", "a", "e", None, "", grace_s=grace) for grace in graces
+    ]
+    assert cleanup_acting.is_too_late(stops, since_s) is is_late
 
 
 TIMEOUTS = [

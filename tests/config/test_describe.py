@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def data_of(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
+@cache
 def validator() -> jsonschema.Draft202012Validator:
     schema = describe.schema()
     jsonschema.Draft202012Validator.check_schema(schema)

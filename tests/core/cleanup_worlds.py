@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core import cleanup
+from ds01ctl.core.cleanup_holding import begun_anew
 from ds01ctl.core.cleanup_limits import account
 from ds01ctl.core.cleanup_model import PARTS, Clock, Keep, Reading, Sample, Warned
 from ds01ctl.core.idle import advance
@@ -228,7 +229,9 @@ class Machine:
                 **self.more,
             },
         )  # fmt: skip
-        return cleanup.decide(seen, self.policy)
+        self.watches |= begun_anew(seen, self.policy)
+        seen = seen._replace(watches=dict(self.watches))
+        return cleanup.bounded(cleanup.proposed(seen, self.policy), seen, self.policy)
 
     def _sample(self, one: Container, look: Look) -> Sample | None:
         if one.state != "running" or not look.sample or one.started_at is None:

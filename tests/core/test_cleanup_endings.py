@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ds01ctl.core.cleanup_words import Ending, stopped, warning
-from tests.core.cleanup_traces import ENFORCE, gpu_container, policy
+from tests.core.cleanup_traces import exempted, gpu_container, policy
 from tests.core.cleanup_worlds import Machine, idle
+
+if TYPE_CHECKING:
+    from ds01ctl.core.policy import Policy
 
 ONLY_TOLD = "cleanup: {mode: enforce, rules: {stopped: report}}\n"
 
 
-def endings(text: str = ENFORCE, **look: int) -> list[Ending]:
-    machine = Machine(policy(text), gpu_container())
+EXEMPT = "username: alice, exempt_from: [container_hold_after_stop_h], expires_on: "
+
+
+def endings(rules: Policy | None = None, **look: int) -> list[Ending]:
+    machine = Machine(rules or policy(), gpu_container())
     machine.run(idle(8, **look))
     return [one.ending for one in machine.changes if one.ending]
 
@@ -29,8 +36,18 @@ def test_a_stop_is_told_as_its_warnings_were() -> None:
     assert "has held memory of a GPU without computing" in stopped(last)
 
 
-@pytest.mark.parametrize(("text", "is_removed"), [(ENFORCE, True), (ONLY_TOLD, False)])
-def test_no_removal_is_announced_that_will_not_be(text: str, *, is_removed: bool) -> None:
-    first, *_, last = endings(text)
+@pytest.mark.parametrize(
+    ("rules", "is_removed"),
+    [
+        (policy(), True),
+        (policy(ONLY_TOLD), False),
+        (exempted(f"{EXEMPT}null"), False),
+        (exempted(f"{EXEMPT}2026-12-31"), False),
+        (exempted(f"{EXEMPT}2026-11-01"), True),
+    ],
+    ids=["removed", "only told", "exempt for ever", "exempt", "no longer exempt"],
+)
+def test_no_removal_is_announced_that_will_not_be(rules: Policy, *, is_removed: bool) -> None:
+    first, *_, last = endings(rules)
     assert ("when it is removed" in warning(first)) is is_removed
     assert ("when it is removed" in stopped(last)) is is_removed

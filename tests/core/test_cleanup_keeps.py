@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ds01ctl.core.cleanup_keeps import settled
+from ds01ctl.core.cleanup_keeps import settled, used_up
 from ds01ctl.core.cleanup_model import Keep
 from ds01ctl.core.inventory import inventory
 from tests.core.cleanup_traces import policy
@@ -39,6 +39,8 @@ def admins(container: str, hours: float | None = None) -> Keep:
         ([], [file(A, 3), file(B, 2), file(C, -1)], "abc", 0),
         ([], [file(A, 3), file(B, 2), file(C, 1, "is a symlink")], "abc", 0),
         ([admins(A)], [file(A, 1), file(B, 2), file(C, 3)], "abc", 0),
+        # a folder or link of that name costs no more than a file
+        ([], [file(one, 1, "no plain file", since=NOON) for one in (A, B, C)], "ab", 1),
         ([admins(A, -1)], [file(A, 1)], "a", 0),
         ([admins(A)], [], "a", 0),
         ([], [file(A, 1), file(A, 9), file(B), file(C, 5)], "bc", 1),
@@ -88,3 +90,26 @@ def test_an_admins_keep_that_has_ended_stays_known() -> None:
     rules = policy()
     found = settled([admins(A, -1)], [], (), rules, NOON)
     assert found.keeps == {A: admins(A, -1)}
+
+
+@pytest.mark.parametrize(
+    ("by_admins", "by_files", "full"),
+    [
+        ([], [file(A), file(B)], "c"),
+        ([], [file(A)], ""),
+        ([], [file(A), file(B, -1)], ""),
+        ([admins(A)], [file(B)], ""),
+        ([], [file(A, 3), file(B, 2), file(C, 1)], "a"),
+    ],
+)
+def test_whom_no_further_file_keeps(
+    by_admins: Sequence[Keep], by_files: Sequence[Keep], full: str
+) -> None:
+    """Two files of alice's hold at one time, and bob, whose d is, has none."""
+    snapshot = world(*(managed("alice", one) for one in (A, B, C)), managed("bob", D))
+    rules = policy()
+    workloads = inventory(snapshot, rules, NOON)
+    found = settled(by_admins, by_files, workloads, rules, NOON)
+    told = used_up(found.keeps, workloads, rules, NOON)
+    assert "".join(sorted(one[0] for one in told)) == full
+    assert set(told.values()) <= {2}

@@ -35,9 +35,11 @@ from tests.core.worlds import (
     container,
     gpu,
     mig,
+    slice_of,
     with_gpus,
 )
 
+UNOWNED_ACT = policy("cleanup: {mode: enforce, unowned: act}\n")
 LIMITS = [
     Row("case 5, 70: null is no limit", idle(40), [], [], overridden("idle_timeout_h: null")),
     Row(
@@ -356,6 +358,31 @@ SPARED = [
         exempted("username: alise, exempt_from: [idle_timeout_h], expires_on: null"),
     ),
     Row(
+        "an exemption for nobody, with a short name",
+        idle(8),
+        STOPS,
+        ["exemption-user: alec is exempt, and nobody here is called so; did you mean alice?"],
+        exempted("username: alec, exempt_from: [idle_timeout_h], expires_on: null"),
+        (),
+        {"nobody": frozenset({"alec"})},
+    ),
+    Row(
+        "an exemption for nobody at all",
+        idle(8),
+        STOPS,
+        ["exemption-user: zoe is exempt, and nobody here is called so"],
+        exempted("username: zoe, exempt_from: [idle_timeout_h], expires_on: null"),
+        (),
+        {"nobody": frozenset({"zoe"})},
+    ),
+    Row(
+        "an exemption for somebody who has nothing here yet",
+        idle(8),
+        STOPS,
+        [],
+        exempted("username: zoe, exempt_from: [idle_timeout_h], expires_on: null"),
+    ),
+    Row(
         "an exemption for somebody whose name is written in capitals",
         idle(8),
         STOPS,
@@ -389,6 +416,45 @@ SPARED = [
         {"snapshot": {**OWNED, "users": {0: "root"}, "uids": {}}},
     ),
     Row(
+        "the same, though what nobody owns is to be held",
+        idle(9),
+        ["30 (its) warn1 idle", "35 (its) stop idle", "40 (its) stop idle", "45 (its) stop idle"],
+        ["its owner could not be looked up, and may be somebody: bind mount /home/alice/work"],
+        UNOWNED_ACT,
+        [raw()],
+        {"snapshot": {**OWNED, "users": {0: "root"}, "uids": {}}},
+    ),
+    Row(
+        "the same: nothing but a label names somebody",
+        idle(7),
+        ["30 (its) warn1 idle", "35 (its) stop idle"],
+        [
+            "its owner could not be looked up, and may be somebody: ",
+            "label ds01.user=carol (no such user)",
+        ],
+        UNOWNED_ACT,
+        [container(config=with_gpus("GPU-0"), labels={"ds01.user": "carol"})],
+    ),
+    Row(
+        "the same: nothing but a name names somebody",
+        idle(7),
+        ["30 (its) warn1 idle", "35 (its) stop idle"],
+        [
+            "its owner could not be looked up, and may be somebody: ",
+            "name train._.54321 ends in uid 54321",
+        ],
+        UNOWNED_ACT,
+        [container(config=with_gpus("GPU-0"), name="train._.54321")],
+    ),
+    Row(
+        "the same: nothing but a slice names somebody",
+        idle(7),
+        ["30 (its) warn1 idle", "35 (its) stop idle"],
+        ["its owner could not be looked up, and may be somebody: nothing names an owner"],
+        UNOWNED_ACT,
+        [container(config=with_gpus("GPU-0"), parent=slice_of("carol"))],
+    ),
+    Row(
         "the same, when the directory answers: his limit is null",
         idle(40),
         [],
@@ -402,7 +468,7 @@ SPARED = [
         idle(8),
         STOPS,
         [],
-        policy("cleanup: {mode: enforce, unowned: act}\n"),
+        UNOWNED_ACT,
         [container(config=with_gpus("GPU-0"))],
     ),
 ]

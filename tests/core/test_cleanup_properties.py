@@ -209,7 +209,7 @@ def test_a_lost_store_stops_and_removes_nothing(seed: int) -> None:
     seen = cleanup.World(
         snapshot, workloads, {}, {}, machine.clock, version_since=NOON - timedelta(days=9)
     )
-    assert cleanup.decide(seen, RULES).changes == ()
+    assert cleanup.proposed(seen, RULES).changes == ()
 
 
 def test_the_histories_do_something() -> None:

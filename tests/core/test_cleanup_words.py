@@ -65,7 +65,8 @@ def test_stopped_and_removed() -> None:
     assert text.startswith('Your container "train" was stopped at 2026-11-23 13:30 CET.\nWhy: ')
     assert "while many others wait for GPUs" in text
     assert "\nStart it again with: docker start train (until" in text
-    assert "30 minutes after it was stopped" in cleanup_words.removed("train", AT, HALF)
+    gone = cleanup_words.removed("train", AT, HALF, was_started=True)
+    assert "30 minutes after it was stopped" in gone
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a\x1b[2J\nb", "\u202e", "a'b; rm -rf ~", "", "../x"])
@@ -106,3 +107,25 @@ def test_summer_time() -> None:
     text = cleanup_words.warning(IDLE._replace(ends_at=before, hold=timedelta(hours=12)))
     assert "at 2026-10-25 01:30 CEST." in text
     assert "until 2026-10-25 12:30 CET" in text
+
+
+def test_no_file_is_advised_where_none_would_count() -> None:
+    text = cleanup_words.warning(IDLE._replace(kept_already=2))
+    assert "files keep 2 of your containers already" in text
+    assert "touch" not in text
+    assert "To use it again is enough." in text
+
+
+@pytest.mark.parametrize("name", ["train", "a b", "x" * 300, "'; rm -rf ~"])
+def test_what_does_not_run_and_what_was_found(name: str) -> None:
+    """Every line fits, and the command names the container whatever it is called."""
+    texts = (
+        cleanup_words.held(name, "a" * 64, AT, was_started=True),
+        cleanup_words.stopped_before(name, "a" * 64, AT, f"idle for {name}\x1b[2J"),
+    )
+    for text in texts:
+        lines = text.splitlines()
+        assert len(lines) <= MOST_LINES
+        assert all(len(line) <= LONGEST_LINE and line.isprintable() for line in lines)
+        [command] = [line for line in lines if "docker start" in line]
+        assert shlex.split(command.rpartition("docker start ")[2])[0] in {name, "a" * 12}

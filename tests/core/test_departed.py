@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from ds01ctl.core import departed
-from ds01ctl.core.cleanup_model import Clock, Keep, Watch
+from ds01ctl.core.cleanup_model import Clock, Interval, Keep, Watch
 from ds01ctl.core.departed import Absence, Decision, Home, Quota, World, decide
 from ds01ctl.core.model import Container, Grant
 from ds01ctl.core.owner import FILES, KERNEL, WORD, Confidence, Owner
@@ -31,15 +31,21 @@ def absent(days: float, ago: float = 0) -> Absence:
     return Absence(NOON - timedelta(days=days + ago), clock(-ago), days * DAY)
 
 
-KNOWN = {f"uid {GONE}": absent(8, 1), "login carol": absent(8, 1)}
+KNOWN = {key: absent(8, 1) for key in (f"uid {GONE}", "login carol", "listed carol")}
+LISTED_LONG = {"listed carol": absent(8, 1)}
+Verdicts = Literal["active", "idle", "unknown", "baseline"]
 
 
 def world(*workloads: Workload, **more: Any) -> World:
     """A host that uid 1005, once carol, has left for long; alice and bob are there."""
+    watches = {}
+    for one in workloads:
+        if one.container and one.container.state == "running":
+            watches |= idle(one.container)
     base = World(
         clock(), "", frozenset({GONE, "carol"}), {ALICE: "alice", BOB: "bob"},
         {"alice": ALICE, "bob": BOB}, known=KNOWN, workloads=workloads, homes=(HOME,),
-        holds={id_: hold(1) for id_ in (A, B, C)},
+        holds={id_: hold(1) for id_ in (A, B, C)}, watches=watches,
     )  # fmt: skip
     return base._replace(**more)
 
@@ -74,6 +80,25 @@ def watch(one: Container, hours: float) -> dict[str, Watch]:
     return {one.id: seen._replace(stopped_s=hours * 3600)}
 
 
+def promised(one: Container, hours: float, hold: float, since: float = 0) -> dict[str, Watch]:
+    """Stopped for so long, of which its hold is only what is since then."""
+    [seen] = watch(one, hours).values()
+    return {one.id: seen._replace(promised_s=hold * 3600, hold_from_s=since * 3600)}
+
+
+def labelled(one: Container) -> Workload:
+    """Only its label says whose it is."""
+    seen = owned(one)
+    return replace(seen, owner=seen.owner._replace(weight=WORD))
+
+
+def idle(one: Container, verdict: Verdicts = "idle") -> dict[str, Watch]:
+    """It was seen at work, or at nothing."""
+    seen = Watch(one.id, one.engine, one.name, "running", one.started_at, None, clock())
+    last = Interval(NOON, 300.0, verdict, ("cpu 0 % < 2 %",))
+    return {one.id: seen._replace(intervals=(last,))}
+
+
 def done(decision: Decision) -> list[str]:
     """What would be done: ``stop aaaa``."""
     return [
@@ -87,6 +112,8 @@ def done(decision: Decision) -> list[str]:
 
 NOBODY: dict[str, dict[str, Any]] = {
     "the first time": {"known": {}},
+    "asked twice, with days between": {"known": {f"uid {GONE}": absent(0, 9)}},
+    "asked for long, and then not": {"known": {f"uid {GONE}": absent(30, 2)}},
     "not for long": {"known": {f"uid {GONE}": absent(5, 1)}},
     "the name service is down": {"unknown": "the name service gave no answer"},
     "no certain answer now": {"gone": frozenset()},
@@ -117,8 +144,8 @@ def test_nobody_has_left(more: dict[str, Any]) -> None:
     [
         ({}, "carol"),
         ({"known": {f"uid {GONE}": absent(7)}}, "carol"),
-        ({"known": {f"uid {GONE}": absent(5, 2)}}, "carol"),
-        ({"known": {f"uid {GONE}": absent(1)}, "clock": Clock(clock(9).now, "c", 6.5 * DAY)},
+        ({"known": {f"uid {GONE}": absent(6.1, 1)}}, "carol"),
+        ({"known": {f"uid {GONE}": absent(6.5)}, "clock": Clock(clock(1).now, "c", 0.6 * DAY)},
          "carol"),
         # the home's name is somebody else's, or there are two: only the number is sure
         ({"homes": (Home("/home/alice", "alice", GONE),)}, f"#{GONE}"),
@@ -126,10 +153,10 @@ def test_nobody_has_left(more: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_has_left(more: dict[str, Any], name: str) -> None:
-    """Two certain answers a week apart, by both clocks."""
+    """Certain answers from day to day for a week, by both clocks."""
     [one] = decide(world(owned(theirs()), **more)).people
     assert (one.name, one.uid) == (name, GONE)
-    assert one.why.startswith("no account since 2026-11-")
+    assert one.why.startswith("no account at any look since 2026-11-")
 
 
 def test_nothing_is_known() -> None:
@@ -141,10 +168,10 @@ def test_nothing_is_known() -> None:
 
 
 def test_memory_from_run_to_run() -> None:
-    """A week of daily answers makes it; an account in between ends it; silence changes nothing."""
+    """A week of daily answers makes it, and days of silence none; an account ends it."""
     memory: Any = {}
     left = []
-    for day in range(9):
+    for day in range(14):
         now = world(owned(theirs()), clock=clock(day), known=memory)
         if day == 3:
             now = now._replace(gone=frozenset())
@@ -153,8 +180,8 @@ def test_memory_from_run_to_run() -> None:
         made = decide(now)
         memory = made.memory
         left.append(len(made.people))
-    assert left == [0] * 7 + [1, 1]
-    back = world(clock=clock(9), known=memory, users={GONE: "carol"}, uids={"carol": GONE})
+    assert left == [0] * 12 + [1, 1]
+    back = world(clock=clock(14), known=memory, users={GONE: "carol"}, uids={"carol": GONE})
     assert decide(back).memory == {}
 
 
@@ -168,16 +195,35 @@ LISTED = {"carol": "groups/archived.members:3"}
 
 
 def test_listed_with_an_account() -> None:
-    """Who is listed has left at once, by the uid that they still have."""
+    """Who has been listed for so long has left, by the uid that they still have."""
     made = decide(
         world(
-            owned(theirs(), login="carol"), archived=LISTED, known={}, gone=frozenset(),
+            owned(theirs(), login="carol"), archived=LISTED, known=LISTED_LONG, gone=frozenset(),
             users={GONE: "carol"}, uids={"carol": GONE},
         )
     )  # fmt: skip
     [one] = made.people
     assert (one.login, one.uid, one.why) == ("carol", GONE, "listed in groups/archived.members:3")
     assert done(made) == ["stop c-aaaa"]
+
+
+def test_listed_just_now() -> None:
+    """It is said, and nothing done until the list has named them for as long as others."""
+    memory: Any = {}
+    done_by_day = []
+    for day in range(9):
+        now = world(
+            owned(theirs(), login="carol"), archived=LISTED, known=memory, gone=frozenset(),
+            users={GONE: "carol"}, uids={"carol": GONE}, clock=clock(day),
+        )  # fmt: skip
+        made = decide(now)
+        memory = made.memory
+        done_by_day.append(done(made))
+        if day == 0:
+            [notice] = made.plan.notices
+            assert "nothing of theirs is touched for 7 d yet" in notice.text
+    assert done_by_day == [[]] * 7 + [["stop c-aaaa"]] * 2
+    assert decide(now._replace(archived={})).memory == {}
 
 
 def test_listed_and_uid_reused() -> None:
@@ -215,6 +261,19 @@ FATES: dict[str, tuple[Workload, dict[str, Any], list[str], str]] = {
                            "to be stopped"),
     "only a folder of theirs is mounted": (owned(container(A)), {}, [], "not sure"),
     "a label alone": (owned(theirs(), None, "carol", "guess"), {}, [], "not sure"),
+    "a copied label": (labelled(theirs()), {}, [], "not sure"),
+    "at work": (owned(theirs()), {"watches": idle(theirs(), "active")}, [], "is at work"),
+    "perhaps at work": (owned(theirs()), {"watches": idle(theirs(), "unknown")}, [],
+                        "is not known"),
+    "sampled once": (owned(theirs()), {"watches": idle(theirs(), "baseline")}, [], "is not known"),
+    "never sampled": (owned(theirs()), {"watches": {}}, [], "is not known yet"),
+    "started again since": (
+        owned(theirs()), {"watches": idle(replace(theirs(), started_at=NOON))}, [],
+        "is not known yet"),
+    "stopped, and promised longer": (
+        owned(exited()), {"watches": promised(exited(), 1.1, 3)}, [], "removed in 1.9 h"),
+    "stopped, but the hold did not count": (
+        owned(exited()), {"watches": promised(exited(), 1.1, 0, since=1)}, [], "removed in 0.9 h"),
     "a label against a folder": (owned(theirs(), confidence="guess"), {}, [], "not sure"),
     "another's label": (owned(container(A, {"ds01.user": "bob"})), {}, [], "not sure"),
     "stopped, hold over": (owned(exited()), {"watches": watch(exited(), 1.1)},
@@ -254,7 +313,8 @@ def test_containers(one: Workload, more: dict[str, Any], acts: list[str], said: 
 def test_identity_and_reason() -> None:
     """A change names the very run or stop, and says who has left and where that is known from."""
     one, other = theirs(A), exited(B)
-    made = decide(world(owned(one), owned(other), watches=watch(other, 2), graces={A: 30},
+    watches = watch(other, 2) | idle(one)
+    made = decide(world(owned(one), owned(other), watches=watches, graces={A: 30},
                         sizes={B: 1 << 30}, archived=LISTED))  # fmt: skip
     stop, remove = made.plan.changes
     assert stop.identity == {"state": "running", "started_at": "2026-11-23T11:00:00Z"}
@@ -300,7 +360,7 @@ def test_all_traces() -> None:
     assert done(made) == ["stop c-bbbb", "revoke /g/carol.json"]
     [notice] = made.plan.notices
     assert notice.text == (
-        "carol (uid 1005) has left: no account since 2026-11-14, asked again 9 days later;"
+        "carol (uid 1005) has left: no account at any look since 2026-11-14, for 9 days;"
         " left: 2 containers, 1 image, 2 slices, 1 quota, 1 grant, 1 keep, 1 home"
     )
     told = "\n".join(notice.evidence)

@@ -9,9 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds01ctl.core.carbon_text import carbon_ug
-from ds01ctl.core.energy_booking import Rates, added, book, holders, hours_of, merged
-from ds01ctl.core.energy_books import Totals
-from ds01ctl.core.energy_model import Delta, GpuShare, Interval, Portion
+from ds01ctl.core.energy_booking import Earlier, Rates, added, book, holders, hours_of, merged
+from ds01ctl.core.energy_books import GpuHour, Totals
+from ds01ctl.core.energy_interval import account
+from ds01ctl.core.energy_model import (
+    Activity,
+    Counter,
+    Delta,
+    GpuShare,
+    Interval,
+    Portion,
+    SplitPolicy,
+    Work,
+)
 
 RATES = Rates(329.65, 1.5)
 PARTIES = st.sampled_from(("alice", "bob", "_system", "_unattributed"))
@@ -88,7 +98,65 @@ def test_waste_is_its_holders_whoever_is_charged() -> None:
     assert found.hours[5, "alice"].waste_uj == 50
     assert found.hours[5, "alice"].uj == 0
     assert found.hours[5, "_unattributed"].uj == 50
-    assert found.gpu_hours[5, "GPU-1", "alice"] == (0, 50)
+    assert found.gpu_hours[5, "GPU-1", "alice"] == GpuHour(0, 50)
+
+
+def test_what_was_modelled_on_a_gpu_is_known_of_it() -> None:
+    parts = [
+        Portion("alice", "gpu", basis, "exclusive", uj, "GPU-1")
+        for basis, uj in (("measured", 5), ("modelled", 7))
+    ]
+    found = book(interval(parts), RATES, {}, {5: 1.0}, lambda _: 1)
+    assert found.gpu_hours[5, "GPU-1", "alice"] == GpuHour(12, 0, 7)
+
+
+@settings(max_examples=200, deadline=None)
+@given(PORTIONS, st.lists(st.floats(61, 4e6), min_size=1, max_size=3), st.floats(1e9, 2e9))
+def test_energy_of_a_longer_time_is_in_its_own_hours(portions, lengths, end_s) -> None:
+    timed = [
+        one._replace(seconds=lengths[i % len(lengths)] if i % 2 else 0.0)
+        for i, one in enumerate(portions)
+    ]
+    earlier = Earlier(
+        {seconds: hours_of(end_s, seconds) for seconds in lengths},
+        {int(end_s // 3600) - 1: Rates(100, 1)},
+    )
+    found = book(interval(timed), RATES, {}, hours_of(end_s, 60), lambda hour: hour, earlier)
+    uj = sum(one.uj for one in portions)
+    assert sum(row.uj for row in found.hours.values()) == uj
+    assert sum(found.totals.energy.values()) == sum(found.totals.node.values()) == uj
+    on_gpus = sum(one.uj for one in portions if one.device)
+    assert sum(one.uj for one in found.gpu_hours.values()) == on_gpus
+    assert sum(found.totals.carbon.values()) == sum(found.months.values())
+    assert all(value >= 0 for row in found.hours.values() for value in row)
+
+
+def test_a_counter_that_was_away_is_booked_when_its_energy_was_used() -> None:
+    # 9,060 s at 300 W up to a quarter past hour 103, at 100 g/kWh until then and 300 now
+    last = {"gpu:G": Counter("gpu:G", "gpu", "b", 0.0, 0, max_watts=400, missed=150)}
+    now = [Counter("gpu:G", "gpu", "b", 9060.0, 300_000_000 * 9060, max_watts=400)]
+    done = Activity(60_000_000, 0)
+    work = Work(60, {"alice": done}, done, {"G": (GpuShare("alice", 90.0, 0),)})
+    whole = account(last, now, work, SplitPolicy(), {}, at_s=9060.0).interval
+    (portion,) = whole.portions
+    assert portion.seconds == 9060
+    end_s = 103 * 3600 + 900
+    earlier = Earlier(
+        {9060.0: hours_of(end_s, 9060)}, dict.fromkeys((100, 101, 102), Rates(100, 1))
+    )
+    found = book(whole, Rates(300, 1), {}, hours_of(end_s, 60), lambda hour: hour, earlier)
+    used = {hour: round(row.gpu_uj / 1e6) for (hour, _), row in found.hours.items()}
+    assert used == {100: 300 * 960, 101: 300 * 3600, 102: 300 * 3600, 103: 300 * 900}
+    assert found.months[101, "alice"] == 30_000_000
+    assert found.months[103, "alice"] == 22_500_000
+
+
+def test_an_interval_of_its_own_length_is_no_longer_one() -> None:
+    last = {"rapl:p": Counter("rapl:p", "cpu", "b", 0.0, 0, 2**40, 400)}
+    now = [Counter("rapl:p", "cpu", "b", 60.4, 300_000_000, 2**40, 400)]
+    work = Work(60, {}, Activity(1, 1))
+    whole = account(last, now, work, SplitPolicy(), {}, at_s=60.4).interval
+    assert [one.seconds for one in whole.portions] == [0]
 
 
 def test_a_login_that_is_no_utf_8_can_be_stored() -> None:

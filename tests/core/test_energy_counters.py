@@ -27,6 +27,11 @@ def cpu(joules: float | None, at_s: float, **changes: object) -> Counter:
     return one._replace(**changes)  # type: ignore[arg-type]
 
 
+def dram(joules: float | None, at_s: float, **changes: object) -> Counter:
+    one = cpu(joules, at_s, name="rapl:dram-0", component="dram", max_watts=100.0)
+    return one._replace(**changes)  # type: ignore[arg-type]
+
+
 def gpu(joules: float | None, at_s: float, **changes: object) -> Counter:
     uj = None if joules is None else round(joules * J)
     one = Counter("gpu:GPU-1", "gpu", "b1/10", at_s, uj, None, 400.0)
@@ -178,6 +183,35 @@ TABLE = {
     ),
     "absurdly much, nothing known": Row(
         (cpu(0, 0), cpu(200_000, 60)), 0, "modelled", "implausible", {"implausible": 1}
+    ),
+    # a limit that was read may be no limit: turbo, or a firmware's that is not in force
+    "above its limit, and the only answer": Row(
+        (cpu(0, 0), cpu(60 * 500, 60)), 60 * 500, "measured", "measured", {"above-limit": 1}
+    ),
+    "twice above its limit": Row(
+        (cpu(0, 0), cpu(60 * 500, 60), cpu(120 * 500, 120)),
+        60 * 500,
+        "measured",
+        "measured",
+        {"above-limit": 1},
+    ),
+    "above its limit, and it may have gone round": Row(
+        (
+            cpu(0, 0, range_uj=SMALL),
+            cpu(1_000, 60, range_uj=SMALL),
+            cpu(46_000, 120, range_uj=SMALL),
+            cpu(40_000, 180, range_uj=SMALL),
+        ),
+        45_000,
+        "modelled",
+        "implausible",
+        {"implausible": 1},
+    ),
+    "memory of 280 W, no limit known": Row(
+        (dram(0, 0, range_uj=SMALL, max_watts=0), dram(60 * 280, 60, range_uj=SMALL, max_watts=0)),
+        60 * 280,
+        "measured",
+        "measured",
     ),
     "5 % above the limit is on average only": Row(
         (cpu(0, 0), cpu(60 * 420, 60)), 60 * 420, "measured", "measured"
@@ -404,17 +438,16 @@ def test_nothing_is_more_than_can_be_drawn(seed: int) -> None:
         counted = deltas(last, [now])
         last = dict(counted.last)
         for one in counted.deltas:
-            assert 0 <= one.uj <= 1.05 * (limit or 1000) * (at_s - from_s + 0.2) * J + 1
-            assert (one.basis == "modelled") == bool(counted.skipped)
+            assert 0 <= one.uj <= 1.05 * 1000 * (at_s - from_s + 0.2) * J + 1
+            is_above = "above-limit" in counted.skipped
+            is_estimate = is_above or one.basis == "modelled"
+            assert is_estimate or one.uj <= 1.05 * (limit or 1000) * (at_s - from_s + 0.2) * J + 1
+            assert (one.basis == "modelled") == bool(counted.skipped.keys() - {"above-limit"})
         from_s = at_s if is_seen else from_s
 
 
 def psys(joules: float | None, at_s: float) -> Counter:
     return cpu(joules, at_s, name="rapl:psys", component="other", max_watts=600.0)
-
-
-def dram(joules: float | None, at_s: float) -> Counter:
-    return cpu(joules, at_s, name="rapl:dram-0", component="dram", max_watts=100.0)
 
 
 # each minute: psys 10 kJ, package 6 kJ, memory 1 kJ, so that 3 kJ are left; x: a failed read

@@ -9,10 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ds01ctl.core import energy_memory
+from ds01ctl.core.energy_booking import holders
 from ds01ctl.core.energy_memory import Judged, Memory
 from ds01ctl.core.energy_model import SYSTEM, UNATTRIBUTED, Activity, GpuShare
 from ds01ctl.core.energy_owners import Parties, of_groups
-from ds01ctl.core.energy_parties import AT_BOOT, GroupUse, Usage, done, uid_of, worth_reading
+from ds01ctl.core.energy_parties import (
+    AT_BOOT,
+    GroupUse,
+    Usage,
+    done,
+    paced,
+    uid_of,
+    worth_reading,
+)
 from ds01ctl.core.gpu_shares import GpuPast, GpuRecord, Scene, Worked, past_of, shares
 from ds01ctl.core.model import Gpu, GpuUse, MigDevice, Snapshot
 from ds01ctl.core.owner import People
@@ -26,8 +35,14 @@ IN_ALICE = f"{ALICE}/docker-{ID(1)}.scope"
 MIB = 1 << 20
 
 
-def use(cpu_us: int, memory: int | None = 0, at_s: float = 100.0, inode: int = 1) -> GroupUse:
-    return GroupUse(cpu_us, memory, at_s, inode)
+def use(
+    cpu_us: int,
+    memory: int | None = 0,
+    at_s: float = 100.0,
+    inode: int = 1,
+    cores: float | None = 1.0,
+) -> GroupUse:
+    return GroupUse(cpu_us, memory, at_s, inode, cores)
 
 
 def look(
@@ -81,7 +96,7 @@ def test_groups_are_brought_to_one_length() -> None:
 
 
 def test_a_group_made_anew_counts_from_its_start() -> None:
-    first = look(100, 0, {ALICE: use(5000, inode=7)}, PARTIES)
+    first = look(100, 0, {ALICE: use(5000, inode=7, cores=0.0)}, PARTIES)
     second = look(160, 9000, {ALICE: use(800, inode=8)}, PARTIES)
     assert cpu_of(first, second) == {"alice": 800}
 
@@ -133,6 +148,75 @@ def test_a_slice_that_went_and_came_back() -> None:
     assert cpu_of(first, second) == {"alice": 400}
 
 
+USER, ALICES, BOBS = "/user.slice", "/user.slice/user-1001.slice", "/user.slice/user-1002.slice"
+S = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("cores", "alices"), [(4.0, 240 * S), (0.001, 60_000), (0.0, 0), (None, 0), (99.0, 1920 * S)]
+)
+def test_who_left_is_charged_what_they_can_have_used(cores: float | None, alices: int) -> None:
+    """Somebody else may have come and gone unseen meanwhile, as of `ssh host make -j64`."""
+    first = look(100, 0, {USER: use(5), ALICES: use(5, cores=cores)}, {ALICES: "alice"})
+    second = look(160, 0, {USER: use(5 + 1920 * S)}, {})
+    expected = {"alice": alices, UNATTRIBUTED: 1920 * S - alices}
+    assert cpu_of(first, second) == {party: us for party, us in expected.items() if us}
+
+
+def test_somebody_elses_container_that_left_a_slice() -> None:
+    """What may have been its own is nobody's; the rest is the slice's user's."""
+    parties = {**PARTIES, IN_ALICE: "bob"}
+    first = look(100, 0, {ALICE: use(0), IN_ALICE: use(0, cores=0.5)}, parties)
+    second = look(160, 0, {ALICE: use(100 * S)}, parties)
+    assert cpu_of(first, second) == {"alice": 70 * S, UNATTRIBUTED: 30 * S}
+
+
+@pytest.mark.parametrize("now", [{}, {ALICE: UNATTRIBUTED}, {ALICE: "alice"}])
+@pytest.mark.parametrize("gone", ["alice", "bob", UNATTRIBUTED, SYSTEM])
+@pytest.mark.parametrize("cores", [None, 0.5, 99.0])
+def test_no_processor_time_is_lost(now: dict[str, str], gone: str, cores: float | None) -> None:
+    """Whoever left, and whoever stays: all of it is somebody's, and what is not told the host's."""
+    parties = {**now, IN_ALICE: gone}
+    first = look(100, 0, {ALICE: use(0), IN_ALICE: use(0, cores=cores)}, parties)
+    found = cpu_of(first, look(160, 200 * S, {ALICE: use(100 * S)}, now))
+    hosts = min(30 * S, 100 * S) if cores == 0.5 else 100 * S
+    is_hosts = gone == SYSTEM and not now and cores is not None
+    assert sum(found.values()) == 100 * S - (hosts if is_hosts else 0)
+
+
+def test_ones_own_container_that_left_a_slice() -> None:
+    parties = {**PARTIES, IN_ALICE: "alice"}
+    first = look(100, 0, {ALICE: use(0), IN_ALICE: use(0)}, parties)
+    assert cpu_of(first, look(160, 0, {ALICE: use(100 * S)}, parties)) == {"alice": 100 * S}
+
+
+IN_SYSTEM = f"/system.slice/docker-{ID(2)}.scope"
+
+
+@pytest.mark.parametrize(
+    ("cores", "total", "nobodys"),
+    [(0.5, 100 * S, 30 * S), (0.5, 20 * S, 20 * S), (None, 100 * S, 0), (0.0, 100 * S, 0)],
+)
+def test_a_container_that_left_the_hosts_own_slice(
+    cores: float | None, total: int, nobodys: int
+) -> None:
+    """Its parent counts services, too: what may have been its own is not the host's."""
+    first = look(100, 0, {IN_SYSTEM: use(7, cores=cores)}, {IN_SYSTEM: "alice"})
+    found = done(first, look(160, total, {}, {}))
+    assert found.parties.get(UNATTRIBUTED, Activity()).cpu_us == nobodys
+    assert found.total == Activity(total, 0)
+
+
+def test_pace() -> None:
+    """Of one that was made meanwhile it is not known when: it was there for half of the time."""
+    first = look(100, 0, {ALICE: use(10 * S)}, PARTIES)
+    now = paced(first, look(160, 0, {ALICE: use(100 * S), BOB: use(30 * S, cores=None)}, PARTIES))
+    assert {path: one.cores for path, one in now.groups.items()} == {ALICE: 1.5, BOB: 1.0}
+    for unknown in (None, Usage({}, None)):
+        now = paced(unknown, look(160, 0, {ALICE: use(100 * S, cores=None)}, PARTIES))
+        assert now.groups[ALICE].cores is None
+
+
 def test_two_departed_slices_of_one_parent() -> None:
     """The sum is known, the parts are not: it is nobody's, and says so."""
     first = look(100, 0, {GROUP: use(1000), ALICE: use(600), BOB: use(400)}, PARTIES)
@@ -168,6 +252,7 @@ USES = st.builds(
     st.one_of(st.none(), st.integers(0, 10**12)),
     st.floats(0, 1e6, allow_nan=False),
     st.integers(1, 3),
+    st.one_of(st.none(), st.floats(0, 1000)),
 )
 LOOKS = st.builds(
     Usage,
@@ -277,7 +362,6 @@ def test_uid_of(path: str, uid: int | None) -> None:
 
 # --- GPUs -------------------------------------------------------------------------------------
 
-S = 1_000_000
 A = "GPU-a"
 
 
@@ -380,6 +464,17 @@ def test_instances() -> None:
         GpuShare("bob", 0, 0, 2, is_holder=True),
         GpuShare("bob", None, 10 * MIB, 0.5),
     ]
+
+
+@pytest.mark.parametrize(("slices", "free"), [(4, 2), (None, 5)])
+def test_slices_in_no_instance(slices: int | None, free: float) -> None:
+    """They draw as idle, and are nobody's; a GPU that does not tell how many has seven."""
+    device = MigDevice("MIG-2", 1, 0, "2g.12gb", 2)
+    gpu = Gpu(0, A, mig_mode=True, mig_devices=(device,), mig_slices=slices)
+    found = of_gpu([], None, gpu=gpu, holders={"MIG-2": {"alice"}})
+    mine = GpuShare("alice", 0, 0, 2, is_holder=True)
+    assert found == [GpuShare(UNATTRIBUTED, 0, 0, free), mine]
+    assert holders({A: tuple(found)}) == {A: {"alice": pytest.approx(2 / (2 + free))}}
 
 
 def test_what_is_kept_of_a_gpu() -> None:

@@ -24,7 +24,7 @@ S = 1_000_000
 A = "GPU-a"
 FROM, TO = 1000 * S, 1060 * S
 PARTY_OF = {100: "ann", 200: "bob", 300: "cy"}
-SLICED = Gpu(0, A, mig_mode=True, mig_devices=(MigDevice("M3", 1, 0, None, 3),))
+SLICED = Gpu(0, A, mig_mode=True, mig_devices=(MigDevice("M3", 1, 0, None, 3),), mig_slices=3)
 
 
 class Case(NamedTuple):

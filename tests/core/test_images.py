@@ -7,7 +7,7 @@ import pytest
 from ds01ctl.core.cleanup_model import Change
 from ds01ctl.core.image_model import Holder, Image
 from ds01ctl.core.image_rules import Rules, rules
-from ds01ctl.core.images import Decision, World, by_image, decide, still_due
+from ds01ctl.core.images import Decision, World, by_image, decide, due_together, still_due
 from ds01ctl.core.policy import Origin, Policy, Setting, builtin_policy
 from tests.core.image_worlds import (
     DAY,
@@ -296,6 +296,46 @@ def test_measured_again(used_gib: float | None, why: str | None) -> None:
     (change,) = decide(world(image(1)), FREE, NOW).changes
     told = still_due(change, None if used_gib is None else disk(used_gib))
     assert told is None if why is None else (told and why in told)
+
+
+def _going(
+    above_gib: float | None = None,
+    frees_gib: float | None = 1,
+    names: int = 1,
+    engine: str = ENGINE,
+) -> tuple[Change, ...]:
+    above = {} if above_gib is None else {"used_above_bytes": str(int(above_gib * GIB))}
+    frees = None if frees_gib is None else int(frees_gib * GIB)
+    one = Change("remove-image", "images", "sha256:1", "r:1", engine, None, "", identity=above)
+    return (one._replace(frees_bytes=frees),) * names
+
+
+@pytest.mark.parametrize(
+    ("groups", "count"),
+    [
+        ([], 0),
+        ([_going()], 1),
+        ([_going()] * 9, 4),
+        # at 90 GiB: after the second one it may be at the mark
+        ([_going(88)] * 4, 2),
+        ([_going(88, None)] * 3, 3),
+        ([_going(99)] * 3, 1),
+        # a tag at a time
+        ([_going(names=2)] * 2, 1),
+        ([_going(), _going(), _going(names=2)], 2),
+        # long unused ones first, then what the disk needs
+        ([_going(), _going(80)], 1),
+        ([_going(80), _going(80, engine="unix:///other")], 1),
+    ],
+)
+def test_which_wait_together(groups: list[tuple[Change, ...]], count: int) -> None:
+    """Only those that will be due whatever the others free; four at most."""
+    assert due_together(groups, disk(90), 4) == count
+
+
+def test_a_disk_that_is_not_known_is_looked_at_for_each() -> None:
+    assert due_together([_going(80)] * 3, None, 4) == 1
+    assert due_together([_going()] * 3, None, 4) == 3
 
 
 def test_rules_of_a_policy() -> None:

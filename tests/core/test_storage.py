@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -63,8 +62,8 @@ def test_the_first_layer_that_names_a_path_and_is_not_over_holds(
 def test_nobody_gets_the_limits_that_somebody_else_shares() -> None:
     """Members of one group are looked up once, but for those with values of their own."""
     host = policy(layer(home=3))
-    host = replace(host, groups={**host.groups, "staff": layer(home=9)},
-                   members={"carl": Setting("group", "staff", HERE)})  # fmt: skip
+    host = host._replace(groups={**host.groups, "staff": layer(home=9)},
+                         members={"carl": Setting("group", "staff", HERE)})  # fmt: skip
     logins = ("bob", "alice", "alice@uni.example", "carl", "dora")
     people = [Person(x, 1001 + i, str(host.group_of(x).value)) for i, x in enumerate(logins)]
     found = {one.login: limits for one, limits in storage.limits_of_all(host, people, TODAY)}

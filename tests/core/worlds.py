@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -21,13 +20,7 @@ from ds01ctl.core.model import (
 
 def replace(value: Any, **changes: Any) -> Any:
     """Copy a frozen value with some fields changed."""
-    changed = dataclasses.replace if is_policy(value) else type(value)._replace
-    return changed(value, **changes)
-
-
-def is_policy(value: Any) -> bool:
-    """The policy computes a field, so it is no named tuple."""
-    return dataclasses.is_dataclass(value)
+    return value._replace(**changes)
 
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)

@@ -14,7 +14,7 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.core.energy_model import Counter, Work
-from ds01ctl.core.energy_parties import GroupUse, Usage, done
+from ds01ctl.core.energy_parties import GroupUse, Usage, done, paced
 from ds01ctl.core.gpu_shares import GpuPast, GpuRecord, Scene, Worked, past_of, shares
 from ds01ctl.core.model import Gpu, GpuUse, MigDevice
 from tests.energy import trace as tr
@@ -85,7 +85,7 @@ class Simulator:
             now = due + dice.random() * _LATE_S
             gpu_at, rapl_at, at = (now + dice.random() * _APART_S for _ in range(3))
             counters = (*self._rapl(rapl_at), *self._nvml(gpu_at))
-            usage = self._usage(at)
+            usage = paced(looked.usage, self._usage(at))
             gpus = {f"G{n}": self._shares(n, looked, gpu_at) for n in range(len(self.trace.gpus))}
             work = self._work(looked.usage, usage, gpus)
             yield Reading(self.boot_s + at, tuple(map(self._maybe, counters)), work)

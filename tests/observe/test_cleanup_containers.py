@@ -230,13 +230,11 @@ def test_more_processes_than_are_looked_through(engine: Engine) -> None:
     id_ = engine.run("many", command=("sh", "-c", many))
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        began = time.process_time()
         one = reading(engine, id_, "sessions")
         if one.state == "failed":
             break
         time.sleep(0.5)
     assert one.detail == "more than 1000 processes"
-    assert time.process_time() - began < 1
     assert reading(engine, id_, "cpu").state == "known"
 
 

@@ -375,20 +375,17 @@ def test_facts_that_are_none_are_forgotten(text: str) -> None:
 
 
 def test_a_thousand_containers(stub: StubEngine, tmp_path: Path) -> None:
-    """One request, and an amount of work that ten times the machine's load would not hide."""
+    """One request, however many of them are known."""
     paths = world(tmp_path, {1000 + number: scope(number) for number in range(1000)})
     running = [entry(number, state="running", Pid=1000 + number) for number in range(1000)]
     stub.containers(*running)
     first = read(stub.host, paths=paths)
     assert stub.count("/json") == 1001
     stub.asked.clear()
-    started = time.thread_time()
     second = read(stub.host, known=first.facts, paths=paths)
-    spent_s = time.thread_time() - started
     assert stub.asked == [LIST]
     assert len(second.containers) == 1000
     assert all(container.cgroup for container in second.containers)
-    assert spent_s < 0.3
 
 
 # --- which engines ----------------------------------------------------------------------------

@@ -238,6 +238,49 @@ def test_a_provider_that_repeats_the_token(stub: Stub) -> None:
     assert "unknown token TOKEN" in reason_of(ask(stub, EM, {"*": answer}))
 
 
+LONG_TOKEN = "3f1e7a52-9c1b-4f0e-8a77-1234567890ab"
+
+
+def shows(reason: str, secret: str) -> bool:
+    """Tell whether any four letters of a secret are in a message."""
+    return any(secret[at : at + 4] in reason for at in range(len(secret) - 3))
+
+
+@pytest.mark.parametrize("padding", [*range(0, 100, 9), 1360, 5458])
+@pytest.mark.parametrize("manner", ["refusal", "answer", "redirect", "tags"])
+def test_no_part_of_a_token_is_told(stub: Stub, padding: int, manner: str) -> None:
+    """Wherever what is said is cut: a long token may begin before and end after it."""
+    # no letters that a token may have in it
+    before = "<_>" * padding if manner == "tags" else "_" * padding
+    away = (("Location", f"http://127.0.0.2:1/{before}{LONG_TOKEN}/x"),)
+    answers = {
+        "refusal": Answer(f"<Reason>{before} {LONG_TOKEN} is no token</Reason>", 401),
+        "answer": Answer(hour(zone=f"{before}{LONG_TOKEN}")),
+        "redirect": Answer("", 302, away),
+        "tags": Answer(f"{before}{LONG_TOKEN}", 500),
+    }
+    reading = ask(stub, EM, {"*": answers[manner]}, token=LONG_TOKEN)
+    assert not shows(reason_of(reading), LONG_TOKEN)
+
+
+@pytest.mark.parametrize("password", ['pa"ss\\word1', "two  blanks", "a<b>cdefg&", "+/%41%"])
+@pytest.mark.parametrize("manner", ["text", "json"])
+def test_a_password_with_marks_in_it(stub: Stub, password: str, manner: str) -> None:
+    said = f"bad login for alice:{password}"
+    body = said if manner == "text" else json.dumps({"error": said})
+    login = Answer(body, 403 if manner == "text" else 200)
+    reason = reason_of(moer(stub, points(), login, token=f"alice:{password}"))
+    escaped = json.dumps(password)[1:-1]
+    plain = " ".join(password.replace("<b>", " ").split())
+    assert not {part for part in (password, escaped, plain) if part in reason}
+
+
+def test_what_a_log_in_gave_is_never_told(stub: Stub) -> None:
+    refusal = Answer(f"no such session: {LONG_TOKEN}", 401)
+    login = Answer(json.dumps({"token": LONG_TOKEN}))
+    assert not shows(reason_of(moer(stub, refusal, login)), LONG_TOKEN)
+
+
 def test_proxy_of_the_environment_is_not_used_here(
     stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -522,6 +565,27 @@ def test_entsoe_without_a_figure(stub: Stub, body: str, said: str) -> None:
 
 
 # --- the token ---
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o604, 0o644])
+def test_a_token_that_others_may_read(tmp_path: Path, mode: int) -> None:
+    """It is used, and told of."""
+    file = tmp_path / "token"
+    file.write_text("a-token\n")
+    file.chmod(mode)
+    told = grid_token.exposed("/token", Paths(tmp_path))
+    assert told == (
+        f"{file}: others than root may read the token (mode {mode:04o}): chmod 600 {file}, and ask"
+        " the provider for another one"
+        if mode & 0o077
+        else ""
+    )
+    assert grid_token.read("/token", Paths(tmp_path), {}).text == "a-token"
+
+
+@pytest.mark.parametrize("file", [None, "/absent"])
+def test_no_token_that_others_may_read(tmp_path: Path, file: str | None) -> None:
+    assert grid_token.exposed(file, Paths(tmp_path)) == ""
 
 
 def test_token(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def touch(paths: Paths, name: str, uid: int = ALICE, age: timedelta = timedelta(
 
 def read(paths: Paths, *containers: Container, max_age: timedelta | None = DAY) -> tuple[Keep, ...]:
     owners = {one.id: ALICE for one in containers}
-    homes = {ALICE: "/home/alice"}
+    homes = {ALICE: ["/home/alice"]}
     return keep_files.read(containers, owners, homes, paths, CLOCK, max_age)
 
 
@@ -110,7 +110,27 @@ def test_another_ones_file_does_not_keep(
 ) -> None:
     touch(paths, f"{source}/.keep-alive", uid=uid)
     os.chown(paths.under(source), folder_uid, folder_uid)
-    assert read(paths, container(bind(source, destination), **labels)) == ()
+    (keep,) = read(paths, container(bind(source, destination), **labels)) or (None,)
+    # no file of another's keeps; a workspace that is another's is told, and in doubt it holds
+    assert keep is None or keep.is_doubt
+    assert (keep is not None) == (destination == "/workspace")
+
+
+def test_a_workspace_of_another_ones(paths: Paths) -> None:
+    """It is told, with or without a file; who is surely the owner is no matter of folders."""
+    folder = paths.under("/data/bob")
+    folder.mkdir(parents=True)
+    os.chown(folder, BOB, BOB)
+    one = container(bind("/data/bob"))
+    problem = f"it is uid {BOB}'s, and the container is said to be uid {ALICE}'s"
+    doubt = Keep(ID, NOW, "its work folder /data/bob", problem=problem, is_doubt=True)
+    assert read(paths, one) == (doubt,)
+    touch(paths, "/data/bob/.keep-alive", uid=BOB)
+    assert read(paths, one) == (doubt,)
+    (keep,) = keep_files.read([one], {ID: ALICE}, {}, paths, CLOCK, DAY, frozenset({ID}))
+    assert (keep.is_doubt, keep.by) == (False, "/data/bob/.keep-alive")
+    assert keep.problem == f"it is uid {BOB}'s, and the container is said to be uid {ALICE}'s"
+    assert read(paths, container(bind("/data/bob", "/data"))) == ()
 
 
 def test_a_file_that_root_made_in_her_folder_is_hers(paths: Paths) -> None:
@@ -147,7 +167,7 @@ def test_a_time_to_come_is_that_of_the_change(paths: Paths) -> None:
     assert keep.since is not None
     assert keep.since.timestamp() == min(changed, NOW.timestamp())
     later = Clock(NOW + timedelta(days=2), "boot", 2e5)
-    owners, homes = {ID: ALICE}, {ALICE: "/home/alice"}
+    owners, homes = {ID: ALICE}, {ALICE: ["/home/alice"]}
     args = ([container(bind(WORK))], owners, homes, paths, later, DAY)
     assert keep_files.read(*args) == ()
 
@@ -246,7 +266,7 @@ def test_a_file_system_that_hangs_holds_up_no_other(tmp_path: Path, paths: Paths
             container(bind(f"/dead/{n}/x"), name=f"n{n}")._replace(id=f"{n:064x}") for n in range(9)
         ]
         owners = dict.fromkeys([one.id for one in hostile], BOB) | {ID: ALICE}
-        homes = {ALICE: "/home/alice", BOB: "/dead/home"}
+        homes = {ALICE: ["/home/alice"], BOB: ["/dead/home"]}
         *hung, held = keep_files.read([*hostile, hers], owners, homes, paths, CLOCK, DAY)
         assert {keep.problem for keep in hung} == {"no answer in 1 s"}
         assert {keep.id for keep in hung} == {one.id for one in hostile}

@@ -55,6 +55,11 @@ def test_mig_without_instances(nvml: NvmlDouble, tmp_path: Path):
     assert reading.gaps == ()
 
 
+def test_a_gpu_of_four_slices(nvml: NvmlDouble, tmp_path: Path):
+    nvml.gpu(0, mig=1, mig_slots=4, name="NVIDIA A30").mig(0, gi=1, ci=0, profile="2g.12gb")
+    assert [gpu.mig_slices for gpu in read(nvml, tmp_path).gpus] == [4]
+
+
 def test_mig_that_waits_for_a_reset(nvml: NvmlDouble, tmp_path: Path):
     reading = read(nvml.gpu(0, mig=0, mig_pending=1), tmp_path)
     assert reading.gpus == (a100(0, mig_mode_pending=True),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ds01ctl.core.energy_counters import deltas
+from ds01ctl.core.energy_nesting import without_doubtful, without_twins
 from ds01ctl.observe import rapl
 from ds01ctl.observe.boottime import Instant
 from ds01ctl.paths import Paths
+from tests.folders import let_others_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ds01ctl.core.energy_model import Counter
 
 RANGE = 65_532_610_987
 BOOT = "0e5c6b3e-0000-4000-8000-000000000001"
@@ -156,36 +161,140 @@ def test_dies_that_show_one_counter(machine: Machine, first: int, second: int) -
     assert machine.read().duplicates == ("rapl:package-0-die-1 = rapl:package-0-die-0",)
 
 
-def test_dies_that_happen_to_be_equal_once_lose_nothing(machine: Machine) -> None:
-    last: Mapping[str, object] = {}
-    total = 0
-    for first, second in ((5_000_000, 1_000_000), (6_000_000, 6_000_000), (7_000_000, 9_000_000)):
-        machine.zone("intel-rapl:0", "package-0-die-0", first)
-        machine.zone("intel-rapl:1", "package-0-die-1", second)
-        counted = deltas(last, machine.read().counters)  # type: ignore[arg-type]
-        # in the test no time passes, so that nothing is plausible
-        counters = {n: c._replace(at_s=c.at_s - 60, awake_s=None) for n, c in counted.last.items()}
-        last = counters
-        total += sum(one.uj for one in counted.deltas)
-    assert total == 2_000_000 + 8_000_000
+class Dies:
+    """A package whose two dies show one counter, or two; a minute passes between runs."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.at_s = 1000.0
+        self.last: Mapping[str, Counter] = {}
+        self.counted_uj = 0
+
+    def run(self, first: int | str, second: int | str) -> None:
+        self.at_s += 60
+        self.machine.zone("intel-rapl:0", "package-0-die-0", first)
+        self.machine.zone("intel-rapl:1", "package-0-die-1", second)
+        self.run_as_it_is()
+
+    def run_as_it_is(self) -> None:
+        reading = rapl.read(
+            self.machine.paths, psys=False, clock=lambda: Instant(self.at_s, self.at_s)
+        )
+        last, _ = without_twins(self.last, {}, reading.duplicates)
+        counted = deltas(last, without_doubtful(last, reading.counters, reading.doubtful))
+        self.last = counted.last
+        self.counted_uj += sum(one.uj for one in counted.deltas)
+
+    def run_slowly(self, uj: int, watts: int, pause_s: float) -> None:
+        """Show one counter twice, of which the first look takes so long."""
+        self.at_s += 60
+        first = self.machine.zone("intel-rapl:0", "package-0-die-0", uj) / "energy_uj"
+        first.unlink()
+        os.mkfifo(first)
+
+        def answer() -> None:
+            with first.open("w") as file:
+                self.at_s += pause_s
+                later = uj + round(watts * pause_s * 1e6)
+                self.machine.zone("intel-rapl:1", "package-0-die-1", later)
+                file.write(f"{uj}\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            self.run_as_it_is()
+        finally:
+            thread.join(10)
+            first.unlink()
+
+
+KJ = 10**9
+
+
+@pytest.fixture
+def dies(machine: Machine) -> Dies:
+    return Dies(machine)
+
+
+def test_a_pause_between_two_looks_at_one_counter(dies: Dies) -> None:
+    """Of 20 ms, before the clock is looked at: 5 J more at 250 W are no other counter."""
+    dies.run(10 * KJ, 10 * KJ)
+    dies.run_slowly(20 * KJ, watts=250, pause_s=0.02)
+    dies.run(30 * KJ, 30 * KJ)
+    assert dies.counted_uj == 20 * KJ
+
+
+@pytest.mark.parametrize("unread", [{1}, {1, 4}, {2, 3}, {1, 2, 3, 4}])
+def test_a_twin_that_cannot_be_read(dies: Dies, unread: set[int]) -> None:
+    """What it is a twin of cannot be told then; nothing is counted twice for it."""
+    for i in range(6):
+        uj = (i + 1) * 3 * KJ
+        dies.run("garbage" if i in unread else uj, uj)
+    assert dies.counted_uj == 5 * 3 * KJ
+
+
+def test_twins_that_do_not_look_alike_once(dies: Dies) -> None:
+    """As if they had been two for that look alone: not for all of the time since the first."""
+    for i in range(6):
+        uj = (i + 1) * 3 * KJ
+        dies.run(uj, uj + (50_000_000 if i == 4 else 0))
+    assert dies.counted_uj == 5 * 3 * KJ
+
+
+def test_two_dies_of_which_one_cannot_be_read(dies: Dies) -> None:
+    """They are known to be two: each counts, and is bridged."""
+    for i in range(4):
+        dies.run("garbage" if i == 2 else i * KJ, 5 * KJ + i * 2 * KJ)
+    assert dies.counted_uj == 3 * KJ + 3 * 2 * KJ
+
+
+def test_dies_that_happen_to_be_equal_once_lose_two_minutes_of_one(dies: Dies) -> None:
+    for first, second in ((5, 1), (6, 6), (7, 9), (8, 12)):
+        dies.run(first * KJ, second * KJ)
+    assert dies.counted_uj == 3 * KJ + 3 * KJ
+
+
+UNLIMITED = 4_095_875_000
+"""A firmware's way to say that there is no limit."""
 
 
 @pytest.mark.parametrize(
     ("files", "watts"),
     [
         ({}, 0),
-        ({"constraint_0_max_power_uw": 225_000_000}, 225),
+        # it is the thermal design power, which a package exceeds all day
+        ({"constraint_0_max_power_uw": 225_000_000}, 0),
         (
             {
                 "constraint_0_name": "long_term",
-                "constraint_0_max_power_uw": 225_000_000,
+                "constraint_0_power_limit_uw": 225_000_000,
+                "constraint_0_max_power_uw": 400_000_000,
                 "constraint_1_power_limit_uw": 270_000_000,
             },
             270,
         ),
-        # a firmware's way to say that there is no limit
-        ({"constraint_0_power_limit_uw": 4_095_875_000, "constraint_0_max_power_uw": 0}, 0),
-        ({"constraint_0_max_power_uw": "nonsense"}, 0),
+        ({"constraint_0_power_limit_uw": UNLIMITED, "constraint_0_max_power_uw": 125_000_000}, 0),
+        # for a minute the other one may be in force
+        (
+            {
+                "constraint_0_power_limit_uw": 125_000_000,
+                "constraint_1_power_limit_uw": UNLIMITED,
+            },
+            0,
+        ),
+        # that of a moment is not one of a minute
+        (
+            {
+                "constraint_0_power_limit_uw": 125_000_000,
+                "constraint_1_name": "peak_power",
+                "constraint_1_power_limit_uw": UNLIMITED,
+            },
+            125,
+        ),
+        ({"enabled": 0, "constraint_0_power_limit_uw": 125_000_000}, 0),
+        ({"enabled": 1, "constraint_0_power_limit_uw": 125_000_000}, 125),
+        ({"constraint_0_power_limit_uw": 0}, 0),
+        ({"constraint_0_power_limit_uw": "nonsense"}, 0),
     ],
 )
 def test_power_limits(machine: Machine, files: dict[str, int | str], watts: float) -> None:
@@ -247,8 +356,7 @@ def test_it_is_roots_alone(machine: Machine, tmp_path: Path) -> None:
     two_sockets(machine)
     for file in machine.paths.under("/sys/class/powercap").glob("*/energy_uj"):
         file.chmod(0o400)
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+    let_others_in(tmp_path)
     os.seteuid(65534)
     try:
         reading = machine.read()

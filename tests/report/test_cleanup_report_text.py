@@ -28,7 +28,8 @@ def row(kind: str, part: str, outcome: str = "done", **more: Any) -> dict[str, A
 
 ROWS = [
     row("warn", "idle"),
-    row("warn", "idle", "failed", error="disk full"),
+    row("warn", "idle", "skipped", error="it reached nobody"),
+    row("warn", "idle", "skipped", error="it reached nobody"),
     row("stop-container", "idle"),
     row("stop-container", "runtime"),
     row("stop-container", "idle", "skipped"),

@@ -1,0 +1,89 @@
+"""`cleanup` of several images at once, on a real engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.cleanup_host import IMAGES, KILL_AFTER, POLICY, CleanupHost, was_killed
+from tests.cli.conftest import Host
+from tests.cli.test_cleanup_leftovers import UNUSED, forget_uses, tags
+from tests.engine import IMAGE, Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES = {f"old/i{number}:1" for number in range(5)}
+TERM = """
+def hook(event, args):
+    if event == "http.client.send" and os.environ["AT"].encode() in args[1]:
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+"""Ends it as systemd does, right before it asks for something."""
+DOWN = """
+def hook(event, args):
+    if event == "http.client.send":
+        raise ConnectionRefusedError(111, "Connection refused")
+"""
+"""An engine that went down since the look, which does not use http.client."""
+
+
+@pytest.fixture
+def host(host: Host, engine: Engine) -> Iterator[CleanupHost]:
+    """Five images that nobody has used for years, and one that a container has."""
+    found = CleanupHost(host, engine)
+    host.policy(POLICY + UNUSED)
+    for name in NAMES:
+        engine.build_image(name, env={"NAME": name})
+    found.container("user")
+    found.apply(only=IMAGES)
+    forget_uses(found)
+    yield found
+    for tag in tags(found) - {IMAGE}:
+        engine.client.remove_image(tag)
+
+
+def removal(host: CleanupHost) -> str:
+    """How the request to remove an image by its id begins: by then all of them are held."""
+    return f"DELETE /v{host.engine.client.api_version}/images/sha256:"
+
+
+def test_several_go_in_one_run(host: CleanupHost) -> None:
+    """Each is a decision, an action and an entry of its own."""
+    document = host.apply(only=IMAGES)
+    assert {one["name"] for one in document["data"]["changes"]} == NAMES
+    assert [one["outcome"] for one in document["actions"]] == ["done"] * 5
+    assert host.log() == [("remove-image", "done")] * 5
+    assert tags(host) == {IMAGE}
+
+
+def test_killed_while_several_are_held(host: CleanupHost) -> None:
+    """The one that was removed is gone; the next run gives all others their names back."""
+    arguments = ("apply", "--yes", "--only", IMAGES)
+    assert was_killed(host.with_hook(KILL_AFTER, *arguments, AFTER=removal(host)))
+    assert tags(host) & NAMES == set()
+    assert len(tags(host)) == 5
+    host.apply(only=IMAGES)
+    assert len(tags(host) & NAMES) == 4
+    assert tags(host) - NAMES == {IMAGE}
+    assert sorted(host.log())[:5] == [("remove-image", "done")] + [("remove-image", "failed")] * 4
+
+
+def test_ended_while_several_are_held(host: CleanupHost) -> None:
+    """A stop of its unit, or of the host, gives them their names back at once."""
+    ended = host.with_hook(TERM, "apply", "--yes", "--only", IMAGES, AT=removal(host))
+    assert ended.returncode == 130, ended.stderr
+    assert tags(host) == {IMAGE, *NAMES}
+    # and the next run knows of it
+    host.apply(only=IMAGES)
+    assert host.log() == [("remove-image", "failed")] * 5
+
+
+def test_an_engine_that_has_gone_is_told_for_each(host: CleanupHost) -> None:
+    """The run has failed in part; nothing was held."""
+    ended = host.with_hook(DOWN, "apply", "--yes", "--only", IMAGES)
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stdout.count("is the engine running?") == 5
+    assert host.log() == [("remove-image", "failed")] * 5
+    assert tags(host) == {IMAGE, *NAMES}
