@@ -87,7 +87,8 @@ def estimate_lines(result: Result) -> list[str]:
     for name, count, model, used in parts:
         if model is not None:
             source = f"{clean(model['name'])}, {model['watts']:g} W each, {clean(model['source'])}"
-            lines.append(f"  {count:g} {name}: {kilowatt_hours(used)} ({source})")
+            what = name.removesuffix("s") if count == 1 else name
+            lines.append(f"  {count:g} {what}: {kilowatt_hours(used)} ({source})")
     if data["memory_gb"]:
         used = kilowatt_hours(data["memory_kwh"])
         lines.append(f"  {data['memory_gb']:g} GB of memory: {used} (0.3725 W/GB)")
