@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ds01ctl.commands.options import only_words
 from ds01ctl.commands.shown import Shown
 from ds01ctl.core.cleanup_model import PARTS
 from ds01ctl.errors import UsageError
@@ -17,13 +18,8 @@ if TYPE_CHECKING:
     from ds01ctl.core.plan import Result
 
 
-def _words(names: list[str] | None) -> list[str] | None:
-    """Read `--only idle,images`; repeated is fine, too. Raises UsageError for another word."""
-    found = [word for name in names or () for word in name.replace(",", " ").split()]
-    for word in found:
-        if word not in PARTS:
-            raise UsageError(f"--only {word}: is not known", f"one or more of {', '.join(PARTS)}")
-    return found
+def _words(names: list[str] | None) -> list[str]:
+    return only_words(names, PARTS)
 
 
 User = Annotated[

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ds01ctl.commands import plan_file
 from ds01ctl.core.cleanup_model import PARTS
 from ds01ctl.core.timestamp import format_time
 from ds01ctl.errors import Ds01Error
-from ds01ctl.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ds01ctl.core.cleanup_model import Change
 
 SCHEMA = "ds01ctl-cleanup-plan/v1"
-_LARGEST = 64 << 20
 _MOST_TOLD = 5
 _LONGEST_TOLD = 200
 _PASSING = frozenset({"evidence", "reason", "text", "frees_bytes", "overdue_s"})
@@ -73,19 +71,13 @@ def save(path: Path, seen: Look, wish: Wish) -> None:
         "wish": wish._asdict() | {"config": str(wish.config) if wish.config else None},
         "changes": [row(one) for one in seen.plan.changes],
     }
-    try:
-        write_atomic(path, json.dumps(data, indent=1) + "\n", mode=0o600)
-    except OSError as error:
-        hint = "give a file in a folder that can be written to"
-        raise Ds01Error(f"{path}: cannot be written: {error.strerror}", hint) from None
+    plan_file.write(path, data)
 
 
 def load(path: Path, wish: Wish) -> SavedPlan:
     """Read a saved plan. Raises Ds01Error for what is none."""
     try:
-        with path.open("rb") as file:
-            _check_owner(path, os.fstat(file.fileno()))
-            data: Any = json.loads(file.read(_LARGEST))
+        data = plan_file.read(path, "cleanup")
         said = data["wish"]
         config = wish.config or (Path(said["config"]) if said["config"] else None)
         users, only = (tuple(map(str, said[name])) for name in ("users", "only"))
@@ -108,14 +100,6 @@ def _check_wish(only: Iterable[str], limit: int | None) -> None:
     """Raise ValueError for what no options say."""
     if not set(only) <= set(PARTS) or (limit is not None and limit < 0):
         raise ValueError("no wish that anybody can have")
-
-
-def _check_owner(path: Path, found: os.stat_result) -> None:
-    """Refuse a plan that somebody else could have written. Raises Ds01Error."""
-    if found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
-        who = f"uid {found.st_uid}, mode {found.st_mode & 0o777:04o}"
-        what = f"{path}: somebody else than you could have written it ({who})"
-        raise Ds01Error(what, "plan it yourself: ds01ctl cleanup plan --out FILE")
 
 
 def check_unmoved(saved: SavedPlan, seen: Look) -> None:

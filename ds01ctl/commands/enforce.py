@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ds01ctl.commands.options import Config, ExitOnFindings, Json
+from ds01ctl.commands.options import Config, ExitOnFindings, Json, only_words
 from ds01ctl.commands.shown import Shown
 from ds01ctl.core.enforce_model import RULES
 from ds01ctl.errors import UsageError
@@ -35,13 +35,8 @@ app = typer.Typer(
 )
 
 
-def _words(names: list[str] | None) -> list[str] | None:
-    """Read `--only slices,io`; repeated is fine, too. Raises UsageError for another word."""
-    found = [word for name in names or () for word in name.replace(",", " ").split()]
-    for word in found:
-        if word not in RULES:
-            raise UsageError(f"--only {word}: is not known", f"one or more of {', '.join(RULES)}")
-    return found
+def _words(names: list[str] | None) -> list[str]:
+    return only_words(names, RULES)
 
 
 User = Annotated[

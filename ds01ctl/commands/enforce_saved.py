@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ds01ctl.commands import plan_file
 from ds01ctl.errors import Ds01Error
-from ds01ctl.files import write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from ds01ctl.core.enforce_model import Change
 
 SCHEMA = "ds01ctl-enforce-plan/v1"
-_LARGEST = 64 << 20
 
 
 class SavedPlan(NamedTuple):
@@ -53,11 +51,7 @@ def save(path: Path, seen: Look, wish: Wish) -> None:
         },
         "changes": [row(one) for one in seen.plan.changes],
     }
-    try:
-        write_atomic(path, json.dumps(data, indent=1) + "\n", mode=0o600)
-    except OSError as error:
-        hint = "give a file in a folder that can be written to"
-        raise Ds01Error(f"{path}: cannot be written: {error.strerror}", hint) from None
+    plan_file.write(path, data)
 
 
 def load(path: Path, wish: Wish) -> SavedPlan:
@@ -65,9 +59,7 @@ def load(path: Path, wish: Wish) -> SavedPlan:
     from pathlib import Path as File
 
     try:
-        with path.open("rb") as file:
-            _check_owner(path, os.fstat(file.fileno()))
-            data: Any = json.loads(file.read(_LARGEST))
+        data = plan_file.read(path, "enforce")
         said = data["wish"]
         config = wish.config or (File(said["config"]) if said["config"] else None)
         users, groups, only = (tuple(map(str, said[n])) for n in ("users", "groups", "only"))
@@ -83,14 +75,6 @@ def load(path: Path, wish: Wish) -> SavedPlan:
         raise Ds01Error(
             f"{path}: is not a plan that `enforce plan --out` saved", "save it anew"
         ) from None
-
-
-def _check_owner(path: Path, found: os.stat_result) -> None:
-    """Refuse a plan that somebody else could have written. Raises Ds01Error."""
-    if found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
-        who = f"uid {found.st_uid}, mode {found.st_mode & 0o777:04o}"
-        what = f"{path}: somebody else than you could have written it ({who})"
-        raise Ds01Error(what, "plan it yourself: ds01ctl enforce plan --out FILE")
 
 
 def check_unmoved(saved: SavedPlan, seen: Look) -> None:
