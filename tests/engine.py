@@ -35,9 +35,14 @@ def missing() -> str | None:
     return None
 
 
-def _program(name: str) -> str | None:
+def _path(programs: Path | None = None) -> str:
     # dockerd and runc lie in /usr/sbin, which is not on every PATH
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin")
+    first = f"{programs}:" if programs else ""
+    return f"{first}{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _program(name: str, programs: Path | None = None) -> str | None:
+    return shutil.which(name, path=_path(programs))
 
 
 def _static_busybox() -> Path | None:
@@ -54,14 +59,21 @@ class Engine:
     ``nvidia`` is plain runc. Device requests can be created, but not started.
     """
 
-    def __init__(self, *, folder: Path | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path | None = None,
+        options: Sequence[str] = (),
+        programs: Path | None = None,
+    ) -> None:
+        """Start it. programs: a folder with another dockerd and containerd than the machine's."""
         # a socket's path may have at most 107 bytes, which a test's own folder easily exceeds
         self.folder = folder or Path(tempfile.mkdtemp(prefix="ds01-engine-"))
         self.socket = self.folder / "docker.sock"
         self.host = f"unix://{self.socket}"
         # containerd is strict about names; a temporary folder's may have any underscores
         self._namespace = f"ds01-{os.urandom(6).hex()}"
-        self._options = tuple(options)
+        self._options, self._programs = tuple(options), programs
         self._daemon: subprocess.Popen[bytes] | None = None
         self._client: Any = None
         try:
@@ -70,6 +82,11 @@ class Engine:
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def is_machines(self) -> bool:
+        """Whether it is the one that the machine has; the other one speaks a newer API."""
+        return self._programs is None
 
     @property
     def client(self) -> Any:
@@ -199,13 +216,14 @@ class Engine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, "PATH": _path(self._programs)},
             )
         self._wait_for_answer()
 
     def _argv(self) -> list[str]:
         # the name spaces keep us apart from another dockerd that shares a system containerd
         return [
-            _program("dockerd") or "dockerd",
+            _program("dockerd", self._programs) or "dockerd",
             f"--config-file={self.folder}/daemon.json",
             f"--data-root={self.folder}/data",
             f"--exec-root={self.folder}/run",

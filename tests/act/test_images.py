@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ds01ctl.act import images
-from ds01ctl.act.engine import opened
 from ds01ctl.act.images import HELD, Done, Removal
 from ds01ctl.errors import Ds01Error
 from tests import engine as docker_engine
-from tests.act.act_worlds import create, image_id, kill_daemon, tiny_image
-from tests.act.newer_engine import NewerEngine
+from tests.act.act_worlds import count, create, image_id, kill_daemon, tiny_image
 from tests.observe.stub_engine import StubEngine
+from tests.tap import Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +33,17 @@ SETTLE_S = 0.3
 def engine(engine: Engine) -> Iterator[Engine]:
     """The engine of the session; images that a test leaves are removed."""
     yield engine
+    _clear(engine)
+
+
+@pytest.fixture
+def each_engine(each_engine: Engine) -> Iterator[Engine]:
+    """So on both."""
+    yield each_engine
+    _clear(each_engine)
+
+
+def _clear(engine: Engine) -> None:
     engine.remove_all()
     for listed in engine.client.images():
         if docker_engine.IMAGE not in (listed["RepoTags"] or ()):
@@ -222,14 +232,9 @@ def test_those_that_wait_together_are_each_looked_at_right_before(
     engine: Engine, tmp_path: Path
 ) -> None:
     """And so are all containers; while they wait all are held."""
-    with opened(engine.host) as client:
-        real = client.version
     removals = [Removal(tiny_image(engine, f"x/n{n}:1"), (f"x/n{n}:1",)) for n in range(3)]
-    tap = NewerEngine(tmp_path, engine.socket, tells=real, oldest="1.24", real=real)
-    try:
+    with Tap(engine.host, tmp_path / "tap.sock") as tap:
         ended = list(images.remove_images(tap.host, removals, settle_s=SETTLE_S))
-    finally:
-        tap.stop()
     assert ended == [(one, Done("done")) for one in removals]
     hold, drop = ["look", "tag", "look", "remove"], ["look", "list", "remove", "look"]
     assert [_step(line) for line in tap.asked] == ["version", "list", *hold * 3, *drop * 3]
@@ -354,10 +359,10 @@ def _check_race(
     return f"{what} {done.outcome}"
 
 
-def test_a_hundred_creates_tags_and_builds_against_removal(engine: Engine) -> None:
-    seen: list[str] = []
+def test_a_hundred_creates_tags_and_builds_against_removal(each_engine: Engine) -> None:
+    engine, seen = each_engine, list[str]()
     random_ = random.Random(7)
-    for first in range(0, 100, 10):
+    for first in range(0, count(engine, 100), 10):
         ids = {n: tiny_image(engine, f"x/race{n}:1") for n in range(first, first + 10)}
         removals = [Removal(ids[n], (f"x/race{n}:1",)) for n in ids]
         with ThreadPoolExecutor(4) as pool:
@@ -448,23 +453,20 @@ def test_a_volume_goes_only_if_no_container_mounts_it(engine: Engine) -> None:
     assert results == [Done("done"), Done("already", "it is gone")]
 
 
-def test_all_of_it_with_a_newer_engine(engine: Engine, tmp_path: Path) -> None:
-    with opened(engine.host) as client:
-        real = client.version
-    newer = NewerEngine(tmp_path, engine.socket, tells="1.44", oldest="1.24", real=real)
-    try:
+def test_all_of_it_with_the_newest_engine(each_engine: Engine, tmp_path: Path) -> None:
+    engine = each_engine
+    with Tap(engine.host, tmp_path / "tap.sock") as tap:
         id_ = tiny_image(engine, "x/newer:1")
         engine.client.tag(id_, "x/newer", tag="2")
         engine.client.create_volume("newer")
         results = [
-            images.untag(newer.host, "x/newer:2", expected_id=id_),
-            images.remove_image(newer.host, id_, expected_tags=["x/newer:1"], settle_s=SETTLE_S),
-            images.remove_volume(newer.host, "newer"),
-            images.prune_build_cache(newer.host, 0),
+            images.untag(tap.host, "x/newer:2", expected_id=id_),
+            images.remove_image(tap.host, id_, expected_tags=["x/newer:1"], settle_s=SETTLE_S),
+            images.remove_volume(tap.host, "newer"),
+            images.prune_build_cache(tap.host, 0),
         ]
-    finally:
-        newer.stop()
     assert [done.outcome for done in results] == ["done", "done", "done", "already"]
-    assert {line.split()[1].split("/")[1] for line in newer.asked} == {"version", "v1.44"}
-    deleted = [line.split()[1] for line in newer.asked if line.startswith("DELETE /v1.44/images")]
-    assert all(path.endswith("?force=False&noprune=True") for path in deleted)
+    deleted = [line.split()[1] for line in tap.asked if line.startswith("DELETE")]
+    images_ = [path for path in deleted if "/images/" in path]
+    assert len(images_) == 3
+    assert all(path.endswith("?force=False&noprune=True") for path in images_)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,42 +120,6 @@ class Host:
             if name == series:
                 return float(value)
         raise KeyError(series)
-
-
-class Tap:
-    """A socket that passes everything on to an engine and notes what was asked."""
-
-    def __init__(self, host: str, path: Path) -> None:
-        self.host = f"unix://{path}"
-        self.asked: list[str] = []
-        self._to = host.removeprefix("unix://")
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen(64)
-        self._thread = threading.Thread(target=self._serve)
-
-    def __enter__(self) -> Tap:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            with client, socket.socket(socket.AF_UNIX) as engine:
-                request = client.recv(65536)
-                self.asked.append(request.decode().splitlines()[0])
-                engine.connect(self._to)
-                engine.sendall(request)
-                while part := engine.recv(65536):
-                    client.sendall(part)
 
 
 @pytest.fixture

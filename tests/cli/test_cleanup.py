@@ -18,6 +18,12 @@ def host(host: Host, engine: Engine) -> CleanupHost:
     return CleanupHost(host, engine)
 
 
+@pytest.fixture
+def each_host(tmp_path: Path, each_engine: Engine) -> CleanupHost:
+    """The same, and once more on an engine with the newest API."""
+    return CleanupHost(Host(tmp_path / "root"), each_engine)
+
+
 def done(document: dict) -> list[tuple[str, str]]:
     return [(one["kind"], one["outcome"]) for one in document["actions"]]
 
@@ -36,8 +42,9 @@ def test_a_plan_writes_nothing(host: CleanupHost) -> None:
     assert host.base.state_path.read_bytes() == stored
 
 
-def test_the_way_of_an_idle_container(host: CleanupHost) -> None:
+def test_the_way_of_an_idle_container(each_host: CleanupHost) -> None:
     """Two warnings, the stop, the hold, the removal: each in a run of its own, each told."""
+    host = each_host
     id_ = host.container("train")
     host.apply()
     host.due(id_, hours=0.85)

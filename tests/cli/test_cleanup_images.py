@@ -13,6 +13,7 @@ from tests.engine import IMAGE, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NAMES = {f"old/i{number}:1" for number in range(5)}
 TERM = """
@@ -32,6 +33,16 @@ def hook(event, args):
 @pytest.fixture
 def host(host: Host, engine: Engine) -> Iterator[CleanupHost]:
     """Five images that nobody has used for years, and one that a container has."""
+    yield from _host(host, engine)
+
+
+@pytest.fixture
+def each_host(tmp_path: Path, each_engine: Engine) -> Iterator[CleanupHost]:
+    """The same, and once more on an engine with the newest API."""
+    yield from _host(Host(tmp_path / "root"), each_engine)
+
+
+def _host(host: Host, engine: Engine) -> Iterator[CleanupHost]:
     found = CleanupHost(host, engine)
     host.policy(POLICY + UNUSED)
     for name in NAMES:
@@ -49,8 +60,9 @@ def removal(host: CleanupHost) -> str:
     return f"DELETE /v{host.engine.client.api_version}/images/sha256:"
 
 
-def test_several_go_in_one_run(host: CleanupHost) -> None:
+def test_several_go_in_one_run(each_host: CleanupHost) -> None:
     """Each is a decision, an action and an entry of its own."""
+    host = each_host
     document = host.apply(only=IMAGES)
     assert {one["name"] for one in document["data"]["changes"]} == NAMES
     assert [one["outcome"] for one in document["actions"]] == ["done"] * 5

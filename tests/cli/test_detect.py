@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Host, Tap, gaps, kinds
+from tests.cli.conftest import Host, gaps, kinds
 from tests.engine import Engine
 from tests.nvml.double import GIB, NvmlDouble, uuid
+from tests.tap import Tap
 
 POLICY = """
 defaults:

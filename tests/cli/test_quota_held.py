@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Host, Tap
+from tests.cli.conftest import Host
 from tests.core.worlds import slice_of
 from tests.engine import Engine
 from tests.nvml.double import NvmlDouble
+from tests.tap import Tap
 
 POLICY = """
 defaults: {max_containers_per_user: 3, max_gpu_equivalents: 2}

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Host, Tap, gaps
+from tests.cli.conftest import Host, gaps
 from tests.core.worlds import slice_of
 from tests.engine import Engine
 from tests.observe.stub_engine import StubEngine, entry
+from tests.tap import Tap
 
 POLICY = """
 groups: {student: {members: [alice]}}
