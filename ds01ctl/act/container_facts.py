@@ -5,17 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.act.engine import time_of
-from ds01ctl.act.engine_answers import UnansweredError, UnknownError
 from ds01ctl.core.timestamp import format_time
-from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-    from ds01ctl.act.engine import Client, Done
-
-_LATE = "the engine gave no answer; a second look shows that it is done"
+    from ds01ctl.act.engine import Client
 
 
 class ContainerFacts(NamedTuple):
@@ -45,28 +40,6 @@ def look(client: Client, container_id: str) -> ContainerFacts | None:
         bool(host.get("AutoRemove")),
         state.get("ExitCode"),
     )
-
-
-def made_sure(act: Callable[[], object], seen: Callable[[], Done]) -> Done:
-    """Have something done, and look at what became of it, also where no answer came.
-
-    seen: looks, and raises Ds01Error where it was not done. Raises UnknownError where neither the
-    answer nor the look tells, and what both raise.
-    """
-    try:
-        act()
-    except UnansweredError as silence:
-        return _looked_again(silence, seen)
-    return seen()
-
-
-def _looked_again(silence: UnansweredError, seen: Callable[[], Done]) -> Done:
-    try:
-        done = seen()
-    except Ds01Error as error:
-        again = "" if error.message == silence.message else f"; looked at again: {error.message}"
-        raise UnknownError(f"{silence.message}{again}", silence.hint) from None
-    return done._replace(why=f"{done.why}; {_LATE}" if done.why else _LATE)
 
 
 def _dict(told: Any) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from ds01ctl.act.container_facts import difference, look, told_as
-from ds01ctl.act.container_facts import made_sure as _made_sure
 from ds01ctl.act.engine import (
     ANSWER_S,
     Done,
@@ -19,6 +18,7 @@ from ds01ctl.act.engine import (
     opened,
     time_of,
 )
+from ds01ctl.act.making_sure import ended, made_sure
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
@@ -74,12 +74,7 @@ def stop(
             grace = max(int(grace_s), 0)
             client.act("stop", container_id, timeout=grace, answer_s=answer_s)
 
-        try:
-            return _made_sure(ask, lambda: _stopped(client, container_id, meant))
-        except GoneError:
-            return Done("already", "it is gone")
-        except RefusedError as error:
-            return Done("refused", error.message)
+        return ended(ask, lambda: _stopped(client, container_id, meant))
 
 
 def _held_from_stopping(
@@ -143,15 +138,10 @@ def remove(
         if held := _held_from_removing(client, container_id, state, meant, recheck):
             return held
         how = {"v": False, "link": False, "force": False, "answer_s": answer_s}
-        try:
-            return _made_sure(
-                lambda: client.act("remove_container", container_id, **how),
-                lambda: _removed(client, container_id),
-            )
-        except GoneError:
-            return Done("already", "it is gone")
-        except RefusedError as error:
-            return Done("refused", error.message)
+        return ended(
+            lambda: client.act("remove_container", container_id, **how),
+            lambda: _removed(client, container_id),
+        )
 
 
 def _removed(client: Client, container_id: str) -> Done:
@@ -206,7 +196,7 @@ def start(
         if recheck and (why := recheck()):
             return Done("refused", why)
         try:
-            return _made_sure(
+            return made_sure(
                 lambda: client.act("start", container_id, answer_s=answer_s),
                 lambda: _started(client, container_id, before),
             )

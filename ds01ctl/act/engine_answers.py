@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 UNKNOWN = "whether it was done is not known; the next run looks again"
+_SEE_LOG = "see the engine's log: journalctl -u docker -n 50"
+_OF_SERVER = 500
+"""From this status on an engine fails at what it was asked, and may have done it, or some of it."""
 _HINTS = {
     errno.ENOENT: "is the engine running?",
     errno.ECONNREFUSED: "is the engine running?",
@@ -29,7 +32,7 @@ class RefusedError(Ds01Error):
 
 
 class UnansweredError(Ds01Error):
-    """The engine was asked, and no answer came that says what it did."""
+    """The engine was asked, and no answer came that says what it did: none, or that it failed."""
 
 
 class UnknownError(Ds01Error):
@@ -75,7 +78,8 @@ def _answer(address: str, error: Any) -> Ds01Error:
     is_taken = status == 403 and re.search(r"active endpoint|pre-defined", said)
     if status == 409 or is_taken:
         return RefusedError(said)
-    return Ds01Error(f"{address}: {said}", "see the engine's log: journalctl -u docker -n 50")
+    kind = UnansweredError if status >= _OF_SERVER else Ds01Error
+    return kind(f"{address}: {said}", _SEE_LOG)
 
 
 def no_answer(address: str, error: BaseException) -> Ds01Error:

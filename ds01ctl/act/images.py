@@ -13,9 +13,11 @@ from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ds01ctl.act.engine import Done, GoneError, RefusedError, opened, time_of
+from ds01ctl.act.engine import ANSWER_S, Done, GoneError, RefusedError, opened, time_of
+from ds01ctl.act.engine_answers import UNKNOWN, UnansweredError, UnknownError
 from ds01ctl.act.image_facts import held_back, is_image_id, look, too_young, used
 from ds01ctl.act.leftovers import remove_network, remove_volume
+from ds01ctl.act.making_sure import ended, looked_again
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
@@ -99,8 +101,8 @@ def remove_images(
         for first in range(0, len(removals), AT_ONCE):
             batch = removals[first : first + AT_ONCE]
             # what is held is put back when we are closed, not when it is collected
-            with closing(_remove_batch(client, batch, begin, settle_s)) as ended:
-                yield from ended
+            with closing(_remove_batch(client, batch, begin, settle_s)) as became:
+                yield from became
 
 
 def _remove_batch(
@@ -120,8 +122,8 @@ def _remove_batch(
             return
         time.sleep(settle_s)
         for one in tuple(held.values()):
-            done = _tried(partial(_drop, client, one))
-            yield _given_up(client, held, one, done or Done("done"))
+            if done := _tried(partial(_drop, client, one)):
+                yield _given_up(client, held, one, done)
     finally:
         for one in held.values():
             with suppress(Ds01Error):
@@ -142,8 +144,12 @@ def _given_up(
     if isinstance(done, Ds01Error) or done.outcome == "refused":
         try:
             _put_back(client, one.id, one.tags)
+        except GoneError:
+            # the engine had it removed in that moment: what is told of that stands
+            pass
         except Ds01Error as error:
-            done = error
+            # it may have to be put back yet
+            done = UnknownError(error.message, UNKNOWN)
     held.pop(one.id, None)
     return one, done
 
@@ -171,22 +177,25 @@ def _not_any_more(recheck: Recheck | None) -> Done | None:
     return Done("refused", why) if why else None
 
 
-def _drop(client: Client, one: Removal) -> Done | None:
-    """Remove an image that is held; None: it is removed. Raises Ds01Error."""
+def _drop(client: Client, one: Removal) -> Done:
+    """Remove an image that is held. Raises Ds01Error."""
     ours = frozenset([_ours(one.id)] if one.tags else ())
     # one that was removed before it may have taken minutes: whose it is, is asked anew for each
     no = held_back(look(client, one.id), one.id, ours, client.containers())
     if no := no or _not_any_more(one.recheck):
         return no
-    try:
-        client.ask("remove_image", one.id, force=False, noprune=True)
-    except GoneError:
-        return Done("already", "it is gone")
-    except RefusedError as error:
-        return Done("refused", error.message)
-    if look(client, one.id):
-        raise Ds01Error(f"{client.address}: image {one.id[:19]} is still there", _LOOK)
-    return None
+    return ended(lambda: _remove(client, one.id), lambda: _dropped(client, one.id))
+
+
+def _remove(client: Client, name: str) -> list[dict[str, str]]:
+    how = {"force": False, "noprune": True, "answer_s": ANSWER_S}
+    return client.act("remove_image", name, **how) or []
+
+
+def _dropped(client: Client, image_id: str) -> Done:
+    if look(client, image_id):
+        raise Ds01Error(f"{client.address}: image {image_id[:19]} is still there", _LOOK)
+    return Done("done")
 
 
 def put_back(engine: str, image_id: str, *, tags: Iterable[str]) -> Done:
@@ -234,8 +243,18 @@ def untag(
         if len(image.tags) < 2:
             return Done("refused", "it is the last tag of its image")
         no = used(image, client.containers()) or too_young(image, time_of(touched_before))
-        no = no or _not_any_more(recheck)
-        return no or _untag(client, reference, expected_id) or Done("done")
+        if no := no or _not_any_more(recheck):
+            return no
+        try:
+            return _untag(client, reference, expected_id) or Done("done")
+        except UnansweredError as silence:
+            return looked_again(silence.message, lambda: _untagged(client, reference, expected_id))
+
+
+def _untagged(client: Client, reference: str, expected_id: str) -> Done:
+    if _id_of(client, reference) == expected_id:
+        raise Ds01Error(f"{client.address}: {reference} is still there", _LOOK)
+    return Done("done")
 
 
 def _untag(client: Client, reference: str, expected_id: str) -> Done | None:
@@ -245,12 +264,12 @@ def _untag(client: Client, reference: str, expected_id: str) -> Done | None:
     if found != expected_id:
         return Done("refused", f"{reference} is another image now") if found else None
     try:
-        told = client.ask("remove_image", reference, force=False, noprune=True)
+        told = _remove(client, reference)
     except GoneError:
         return None
     except RefusedError as error:
         return Done("refused", error.message)
-    if gone := [each["Deleted"] for each in told or () if "Deleted" in each]:
+    if gone := [each["Deleted"] for each in told if "Deleted" in each]:
         raise Ds01Error(
             f"{client.address}: {reference} became another image in that moment, which is "
             f"removed: {gone[0][:19]}",

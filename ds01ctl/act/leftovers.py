@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ds01ctl.act.engine import Done, GoneError, RefusedError, is_full_id, opened, time_of
+from ds01ctl.act.engine import ANSWER_S, Done, is_full_id, opened, time_of
+from ds01ctl.act.making_sure import ended
 from ds01ctl.core.timestamp import format_time
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ds01ctl.act.engine import Recheck, When
+    from ds01ctl.act.engine import Client, Recheck, When
 
 _PREDEFINED = {"bridge", "host", "none", "ingress", "docker_gwbridge"}
 _LOOK = "look with docker inspect; the next run looks again"
@@ -33,15 +34,7 @@ def remove_network(
             no = Done("refused", why)
         if no:
             return no
-        try:
-            client.ask("remove_network", network_id)
-        except GoneError:
-            return Done("already", "it is gone")
-        except RefusedError as error:
-            return Done("refused", error.message)
-        if client.inspect("network", network_id):
-            raise Ds01Error(f"{engine}: network {network_id[:12]} is still there", _LOOK)
-    return Done("done")
+        return _removed(client, "network", network_id)
 
 
 def _predefined(told: dict[str, Any]) -> Done | None:
@@ -90,15 +83,7 @@ def remove_volume(
             no = Done("refused", why)
         if no:
             return no
-        try:
-            client.ask("remove_volume", name, force=False)
-        except GoneError:
-            return Done("already", "it is gone")
-        except RefusedError as error:
-            return Done("refused", error.message)
-        if client.inspect("volume", name):
-            raise Ds01Error(f"{engine}: volume {name} is still there", _LOOK)
-    return Done("done")
+        return _removed(client, "volume", name, force=False)
 
 
 def _mounted(name: str, containers: Iterable[dict[str, Any]]) -> Done | None:
@@ -106,3 +91,14 @@ def _mounted(name: str, containers: Iterable[dict[str, Any]]) -> Done | None:
         if any((mount or {}).get("Name") == name for mount in each.get("Mounts") or ()):
             return Done("refused", f"container {str(each.get('Id'))[:12]} mounts it")
     return None
+
+
+def _removed(client: Client, what: str, name: str, **how: Any) -> Done:
+    """Remove it, and make sure. Raises UnknownError where it may still be removed, Ds01Error."""
+
+    def seen() -> Done:
+        if client.inspect(what, name):
+            raise Ds01Error(f"{client.address}: {what} {name[:12]} is still there", _LOOK)
+        return Done("done")
+
+    return ended(lambda: client.act(f"remove_{what}", name, answer_s=ANSWER_S, **how), seen)

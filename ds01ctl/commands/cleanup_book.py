@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ds01ctl import __version__
 from ds01ctl.cleanupstate import Logged
 from ds01ctl.commands import gathering
+from ds01ctl.commands.cleanup_did import recorded
 from ds01ctl.commands.cleanup_entries import key_of, logged, said_of, stopped, told_of, unwritten
 from ds01ctl.commands.cleanup_history import is_noted
 from ds01ctl.commands.cleanup_memory import Memory, at_text
@@ -211,9 +212,8 @@ class Book:
                 self._watches[change.target] = watch._replace(gpu_released=True)
         elif did.outcome == "failed" and not did.is_unknown:
             self._count(f"failed|{change.part}")
-        outcome = "begun" if did.is_unknown else did.outcome
         with self._state.transaction():
-            self._state.settle_log(self._seqs[key_of(change)], outcome, json.dumps(said))
+            self._state.settle_log(self._seqs[key_of(change)], recorded(did), json.dumps(said))
             self._put([change.target])
             self._put_totals()
 

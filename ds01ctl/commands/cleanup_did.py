@@ -71,6 +71,11 @@ def row(did: Did) -> dict[str, Any]:
     }
 
 
+def recorded(did: Did) -> str:
+    """Give what the book has of it: what is not known yet stays begun."""
+    return "begun" if did.is_unknown else did.outcome
+
+
 def host() -> str:
     """Name this host."""
     return os.uname().nodename

@@ -141,7 +141,7 @@ def of_leftover(row: Logged, reading: ImagesReading) -> Settled | None:
     if kind not in reading.listed.get(engine, ()):
         return None
     is_there = row.target in _targets(row.kind, engine, reading)
-    return _as(row, said, _KILLED if is_there else None)
+    return _as(row, said, _not_done(said) if is_there else None)
 
 
 def _targets(kind: str, engine: str, reading: ImagesReading) -> set[str]:

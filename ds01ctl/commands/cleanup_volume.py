@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.cleanupstate import Logged
 from ds01ctl.commands import cleanup_events, gathering
-from ds01ctl.commands.cleanup_did import Did, action, host, of_act
+from ds01ctl.commands.cleanup_did import Did, action, host, of_act, recorded
 from ds01ctl.commands.cleanup_memory import LOCK_OF_IMAGES, at_text
 from ds01ctl.commands.who import admin
 from ds01ctl.core.cleanup_model import Change
@@ -129,7 +129,7 @@ def _removed(
             did = did._replace(freed_bytes=row.size_bytes)
         said |= {"error": did.error, "freed_bytes": did.freed_bytes}
         with state.transaction():
-            state.settle_log(seq, did.outcome, json.dumps(said))
+            state.settle_log(seq, recorded(did), json.dumps(said))
     events = list(cleanup_events.of_dids([did], "ds01ctl cleanup remove-volume"))
     return did, cleanup_events.append(events, policy, paths)
 
