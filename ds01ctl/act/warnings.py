@@ -250,8 +250,9 @@ def _mailed(notices: Sequence[_Notice], channels: Channels, now: datetime, rows:
     for (login, _), places in _by_user(notices).items():
         address = address_of(login, channels)
         if address is None or channels.server is None:
-            why = "no address" if channels.server else "not configured"
-            rows += [(place, "mail", f"{why} (cleanup.mail_domain, mail)") for place in places]
+            unknown = "no address (cleanup.mail_domain, mail)"
+            why = unknown if channels.server else cleanup_words.NO_MAIL
+            rows += [(place, "mail", why) for place in places]
             continue
         began = time.monotonic()
         error = gave_up or _sent(address, [notices[place] for place in places], channels, now)

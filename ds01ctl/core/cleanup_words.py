@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+NO_MAIL = "not configured (cleanup.mail_domain, mail)"
+"""Why nobody is told by mail where no admin wants it."""
 WIDTH = 200
 """No line is longer: a terminal's is cut there."""
 _LONGEST_NAME = 64

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.cleanup_model import DONE_UNWRITTEN, REPORT_MODE
+from ds01ctl.core.cleanup_words import NO_MAIL
 from ds01ctl.core.timestamp import parse_time
 from ds01ctl.report.text import clean, columns, memory
 
@@ -90,8 +91,8 @@ def history_lines(result: Result) -> list[str]:
     for row in shown:
         what = _deed(row["kind"], done=False) + (f" {row['stage']}" if row["stage"] else "")
         why = row["error"] or row["reason"]
-        if row["outcome"] == "done" and row["channel_errors"]:
-            why += f"; not told by {'; '.join(row['channel_errors'])}"
+        if row["outcome"] == "done" and (refused := _refused(row)):
+            why += f"; not told by {'; '.join(refused)}"
         texts = (local(row["time"]), what, row["name"], row["user"] or "-", row["outcome"], why)
         rows.append(tuple(clean(text, _WHOLE) for text in texts))  # type: ignore[arg-type]  # six texts
     since = local(result.data["since"])
@@ -102,6 +103,11 @@ def history_lines(result: Result) -> list[str]:
     freed = sum(row["freed_bytes"] or 0 for row in shown if row["outcome"] == "done")
     return [*gap_lines(result), *columns(rows, 40), f"{_plural(len(shown), 'row')} since {since}"
             f"{f'; {memory(freed)} freed' if freed else ''}"]  # fmt: skip
+
+
+def _refused(row: Mapping[str, Any]) -> list[str]:
+    """Give why channels did not take a warning; that nobody has set one up is no news."""
+    return [one for one in row["channel_errors"] if one != f"mail: {NO_MAIL}"]
 
 
 def _lacks(result: Result, *sources: str) -> bool:
@@ -126,7 +132,7 @@ def _change_lines(row: Mapping[str, Any]) -> list[str]:
         lines += [f"    {clean(text, _WHOLE)}" for text in row["evidence"]]
     if row["channels"]:
         lines.append(f"    told by {clean(', '.join(row['channels']), _WHOLE)}")
-        lines += [f"    not by {clean(one, _WHOLE)}" for one in row["channel_errors"]]
+        lines += [f"    not by {clean(one, _WHOLE)}" for one in _refused(row)]
     if error and not _is_told_only(error):
         lines.append(f"    because: {clean(error, _WHOLE)}")
     return lines
