@@ -13,7 +13,7 @@ from ds01ctl.errors import Ds01Error
 from ds01ctl.state import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ds01ctl.act.containers import Done
     from ds01ctl.act.images import Removal
@@ -28,7 +28,7 @@ _OF_IMAGES = frozenset({"untag-image", "remove-image"})
 
 def carry_out(due: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:
     """Remove images, the longest unused first, then shrink the cache, then remove networks."""
-    yield from put_back(seen)
+    yield from put_back(seen, book)
     yield from _images([one for one in due if one.kind in _OF_IMAGES], seen, book, paths)
     for one in due:
         if one.kind == "prune-build-cache":
@@ -38,8 +38,11 @@ def carry_out(due: Sequence[Change], seen: Look, book: Book, paths: Paths) -> It
         book.check()
 
 
-def put_back(seen: Look) -> Iterator[Did]:
-    """Give images their tags back that a run which was killed held while it removed them."""
+def put_back(seen: Look, book: Book) -> Iterator[Did]:
+    """Give images their tags back that a run which was killed held while it removed them.
+
+    Where that fails it stays begun, for the next run.
+    """
     from ds01ctl.act import images as act
 
     for one in seen.leftovers.settled:
@@ -54,16 +57,19 @@ def put_back(seen: Look) -> Iterator[Did]:
         try:
             act.put_back(str(one.said.get("engine")), one.row.target, tags=tags)
         except Ds01Error as error:
-            yield Did(_change_of(one.row.target, one.said), "failed", error.message)
+            change = _change_of(one.row.target, one.said, identity)
+            book.begin([change])
+            yield book.end(of_done(change, error)._replace(is_unknown=True))
+            book.check()
 
 
-def _change_of(target: str, said: object) -> Change:
+def _change_of(target: str, said: Mapping[str, object], identity: Mapping[str, str]) -> Change:
     from ds01ctl.core.cleanup_model import Change
 
-    row = said if isinstance(said, dict) else {}
-    name, engine = str(row.get("name") or target), str(row.get("engine") or "")
+    name, engine = str(said.get("name") or target), str(said.get("engine") or "")
     reason = "its tag was to be put back, which a run that was killed had taken"
-    return Change("remove-image", "images", target, name, engine, None, reason)
+    change = Change("remove-image", "images", target, name, engine, None, reason)
+    return change._replace(identity=identity)
 
 
 def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> Iterator[Did]:

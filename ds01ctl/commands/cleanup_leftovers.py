@@ -58,13 +58,16 @@ class Leftovers(NamedTuple):
 NOTHING = Leftovers()
 
 
-def look(seen: Look, world: World, paths: Paths, *, sizes: bool = False) -> Leftovers:
+def look(
+    seen: Look, world: World, paths: Paths, *, sizes: bool = False, unfinished: bool = False
+) -> Leftovers:
     """Look at what was asked for, and decide about it; breakers and --limit come afterwards.
 
-    sizes: of volumes, too, which costs the engine a walk through each.
+    sizes: of volumes, too, which costs the engine a walk through each. unfinished: at images, too,
+    to settle what was begun with them.
     """
     parts = seen.wish.parts
-    found = _images(seen, paths, sizes=sizes)
+    found = _images(seen, paths, sizes=sizes, unfinished=unfinished)
     if "users" in parts:
         found = _with_people(found, seen, world, paths)
     plan = found.plan._replace(changes=_modes(found.plan.changes, seen.policy))
@@ -82,13 +85,14 @@ def _modes(changes: Iterable[Change], policy: Policy) -> tuple[Change, ...]:
 # --- images -----------------------------------------------------------------------------------
 
 
-def _images(seen: Look, paths: Paths, *, sizes: bool) -> Leftovers:
+def _images(seen: Look, paths: Paths, *, sizes: bool, unfinished: bool) -> Leftovers:
     from ds01ctl.commands import gathering
     from ds01ctl.core import image_uses
     from ds01ctl.observe import engine_images
 
     asked = seen.wish.parts & IMAGE_PARTS
     wanted = engine_images.EVERYTHING if asked else engine_images.USES
+    wanted = wanted | {"images"} if unfinished else wanted
     hosts = gathering.hosts_of_engines(seen.policy, paths)
     reading = engine_images.read(
         hosts.hosts,
@@ -105,7 +109,9 @@ def _images(seen: Look, paths: Paths, *, sizes: bool) -> Leftovers:
     )  # fmt: skip
     uses = image_uses.fold(seen.memory.uses, here, seen.clock.now)
     found = Leftovers(reading=reading, uses=uses, gaps=reading.gaps)
-    return _decided(found, seen, asked) if asked else found
+    if asked:
+        return _decided(found, seen, asked)
+    return found._replace(settled=_settled(found, seen)) if unfinished else found
 
 
 def _since(seen: Look) -> datetime | None:

@@ -92,10 +92,10 @@ class Look(NamedTuple):
         return not self.wish.users and self.wish.limit is None
 
 
-def look(wish: Wish, paths: Paths, *, sizes: bool = False) -> Look:
+def look(wish: Wish, paths: Paths, *, sizes: bool = False, unfinished: bool = False) -> Look:
     """Look once, with what earlier runs remember, and decide. Writes nothing.
 
-    sizes: of volumes, too.
+    sizes: of volumes, too. unfinished: at what a run that was killed had begun with images, too.
     """
     from ds01ctl.commands import remembering
     from ds01ctl.observe import cleanup_signals
@@ -118,7 +118,7 @@ def look(wish: Wish, paths: Paths, *, sizes: bool = False) -> Look:
     seen = Look(wish, snapshot, policy, workloads, clock, memory, watches, samples, kept.keeps,
                 Plan(), gaps, gathered.facts, gathered.activity, cleanup_leftovers.NOTHING,
                 settled, gathered.addresses)  # fmt: skip
-    return _decided(seen, kept.plan, paths, sizes=sizes)
+    return _decided(seen, kept.plan, paths, sizes=sizes, unfinished=unfinished)
 
 
 def _unwarned(
@@ -177,7 +177,7 @@ def _advanced(
     return {id_: watch for id_, watch in found.items() if id_ in listed}
 
 
-def _decided(seen: Look, keep_plan: Plan, paths: Paths, *, sizes: bool) -> Look:
+def _decided(seen: Look, keep_plan: Plan, paths: Paths, **how: bool) -> Look:
     """Decide about containers, then about what else was asked for."""
     wish, memory = seen.wish, seen.memory
     world = core.World(
@@ -199,7 +199,7 @@ def _decided(seen: Look, keep_plan: Plan, paths: Paths, *, sizes: bool) -> Look:
     seen = seen._replace(watches={**seen.watches, **held})
     world = world._replace(watches=seen.watches)
     plan = core.proposed(world, seen.policy) if world.only else Plan()
-    left = cleanup_leftovers.look(seen, world, paths, sizes=sizes)
+    left = cleanup_leftovers.look(seen, world, paths, **how)
     # together: a number, and what is too much, are of the whole run
     whole = plan._replace(changes=(*plan.changes, *left.plan.changes))
     plan = _joined(core.bounded(whole, world, seen.policy), keep_plan, left.plan)

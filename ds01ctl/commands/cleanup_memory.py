@@ -82,6 +82,15 @@ def recall(paths: Paths) -> Memory:
         return NOTHING._replace(gaps=(gap_of(error),))
 
 
+def has_begun(paths: Paths, kind: str) -> bool:
+    """Tell whether something of a kind was begun, and nobody wrote what came of it."""
+    with suppress(StateError):
+        if state := State.open_for_reading(paths):
+            with state:
+                return any(row.kind == kind for row in state.begun_log())
+    return False
+
+
 def recalled(state: State) -> Memory:
     """Read what an open store remembers; a watch that makes no sense begins anew."""
     texts = state.watches()

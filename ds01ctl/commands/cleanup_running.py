@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.commands import (
     asking,
     cleanup_leftovers,
     cleanup_looking,
+    cleanup_memory,
     cleanup_saved,
     gathering,
 )
@@ -19,7 +20,7 @@ from ds01ctl.commands.quota_memory import gap_of, upgrade
 from ds01ctl.core.cleanup_findings import finding_of
 from ds01ctl.core.cleanup_model import REPORT_MODE
 from ds01ctl.core.plan import Result
-from ds01ctl.errors import Ds01Error
+from ds01ctl.errors import Ds01Error, LockedError
 from ds01ctl.lock import job_lock
 from ds01ctl.state import State, StateError
 
@@ -66,7 +67,7 @@ def apply(wish: Wish, saved: Path | None, *, yes: bool, as_json: bool) -> Result
     with ExitStack() as locks:
         for name in _locks(meant):
             locks.enter_context(job_lock(paths, name))
-        seen = cleanup_looking.look(meant, paths)
+        seen = cleanup_looking.look(meant, paths, unfinished=_takes_over(meant, paths, locks))
         if file:
             cleanup_saved.check_unmoved(file, seen)
         _check_still(shown, seen)
@@ -82,6 +83,22 @@ def _locks(wish: Wish) -> Iterator[str]:
         yield LOCK
     if wish.parts & cleanup_leftovers.IMAGE_PARTS:
         yield LOCK_OF_IMAGES
+
+
+def _takes_over(wish: Wish, paths: Paths, locks: ExitStack) -> bool:
+    """Tell whether a run was killed while it held images, and have their lock, too, if so.
+
+    Their job runs once a day, and somebody may want an image by its name before.
+    """
+    if wish.parts & cleanup_leftovers.IMAGE_PARTS or not cleanup_memory.has_begun(
+        paths, "remove-image"
+    ):
+        return False
+    with suppress(LockedError):
+        locks.enter_context(job_lock(paths, LOCK_OF_IMAGES))
+        return True
+    # it is not killed, but at work
+    return False
 
 
 def _asked(wish: Wish, paths: Paths) -> Look:

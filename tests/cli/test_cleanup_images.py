@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.cleanup_host import IMAGES, KILL_AFTER, POLICY, CleanupHost, was_killed
-from tests.cli.conftest import Host
+from ds01ctl.commands.cleanup_memory import LOCK_OF_IMAGES
+from ds01ctl.lock import job_lock
+from tests.cli.cleanup_host import (
+    CONTAINERS,
+    IMAGES,
+    KILL_AFTER,
+    POLICY,
+    CleanupHost,
+    was_killed,
+)
+from tests.cli.conftest import Host, Tap
 from tests.cli.test_cleanup_leftovers import UNUSED, forget_uses, tags
+from tests.cli.test_cleanup_unsure import DEAF
 from tests.engine import IMAGE, Engine
 
 if TYPE_CHECKING:
@@ -80,6 +90,41 @@ def test_killed_while_several_are_held(host: CleanupHost) -> None:
     assert len(tags(host) & NAMES) == 4
     assert tags(host) - NAMES == {IMAGE}
     assert sorted(host.log())[:5] == [("remove-image", "done")] + [("remove-image", "failed")] * 4
+
+
+def test_any_run_gives_images_their_names_back(host: CleanupHost, tmp_path: Path) -> None:
+    """Not the daily one alone; but not while the job of images is at work, and may hold them."""
+    arguments = ("apply", "--yes", "--only", IMAGES)
+    assert was_killed(host.with_hook(KILL_AFTER, *arguments, AFTER=removal(host)))
+    held = tags(host)
+    assert (len(held), held & NAMES) == (5, set())
+    with job_lock(host.paths, LOCK_OF_IMAGES):
+        host.apply()
+    assert tags(host) == held
+    # what an engine that goes just then does not put back stays to be done
+    failed = host.with_hook(DOWN, "apply", "--yes", "--only", CONTAINERS)
+    assert (failed.returncode, failed.stdout.count("is the engine running?")) == (3, 4)
+    assert tags(host) == held
+    host.apply()
+    assert len(tags(host) & NAMES) == 4
+    assert tags(host) - NAMES == {IMAGE}
+    assert "begun" not in {outcome for _, outcome in host.log()}
+    with Tap(host.engine.host, tmp_path / "tap.sock") as tap:
+        host.base.env["DOCKER_HOST"] = tap.host
+        host.apply()
+    assert tap.asked
+    assert not [one for one in tap.asked if "/images/json" in one]
+
+
+def test_a_removal_without_an_answer_is_settled(host: CleanupHost) -> None:
+    """The look after it, or the next run, finds that all are gone."""
+    done = host.with_hook(DEAF, "apply", "--yes", "--only", IMAGES, DEED=removal(host))
+    assert done.returncode in {0, 3}, done.stdout + done.stderr
+    assert "failed" not in {outcome for _, outcome in host.log()}
+    host.apply(only=IMAGES)
+    assert tags(host) == {IMAGE}
+    assert [outcome for _, outcome in host.log()].count("done") == 5
+    assert "begun" not in {outcome for _, outcome in host.log()}
 
 
 def test_ended_while_several_are_held(host: CleanupHost) -> None:
