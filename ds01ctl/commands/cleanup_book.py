@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds01ctl import __version__
 from ds01ctl.cleanupstate import Logged
-from ds01ctl.commands import gathering
+from ds01ctl.commands import cleanup_hearing, gathering
 from ds01ctl.commands.cleanup_did import recorded
 from ds01ctl.commands.cleanup_entries import key_of, logged, said_of, stopped, told_of, unwritten
 from ds01ctl.commands.cleanup_history import is_noted
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ds01ctl.commands.cleanup_looking import Look
     from ds01ctl.commands.cleanup_settling import Settled
     from ds01ctl.core.cleanup_model import Change, Trip
+    from ds01ctl.paths import Paths
     from ds01ctl.state import State
 
 
@@ -64,7 +65,8 @@ class Book:
                 self._settle(one)
             if seen.has_containers:
                 self._put_watches()
-            self._put_uses()
+            if seen.leftovers.reading is not None:
+                cleanup_hearing.put_uses(self._state, seen.memory.uses, seen.leftovers.uses)
             self._put_totals()
             self._state.put_marks(self._marks())
 
@@ -96,13 +98,9 @@ class Book:
         """Tell whether it may be that containers are there which were not told."""
         return self._seen.snapshot.lacks("docker") or not self._seen.snapshot.engines
 
-    def _put_uses(self) -> None:
-        left, before = self._seen.leftovers, self._seen.memory.uses
-        if left.reading is None:
-            return
-        uses = {key: tuple(use) for key, use in left.uses.items()}
-        new = {key: use for key, use in uses.items() if before.get(key) != use}
-        self._state.put_image_uses(new, [key for key in before if key not in uses])  # type: ignore[arg-type]  # pairs of numbers
+    def meanwhile(self, paths: Paths) -> None:
+        """Remember what was used since the look, in the middle of much that we do ourselves."""
+        cleanup_hearing.meanwhile(self._state, self._seen.policy, paths)
 
     def _marks(self) -> dict[str, str]:
         seen, memory = self._seen, self._seen.memory
@@ -114,8 +112,8 @@ class Book:
         if seen.has_containers and seen.activity is not None and seen.activity.last_seen:
             marks["nvml_seen"] = memory.numbers("nvml_seen") | dict(seen.activity.last_seen)
         reading = seen.leftovers.reading
-        if reading is not None and reading.complete("events") >= reading.listed.keys():
-            marks["events_at"] = seen.clock.now.isoformat()
+        if reading is not None and cleanup_hearing.told_events(reading):
+            marks[cleanup_hearing.EVENTS_AT] = seen.clock.now.isoformat()
         if seen.leftovers.people_mark is not None:
             marks["departed"] = seen.leftovers.people_mark
             marks["departed_at"] = seen.clock.now.isoformat()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ds01ctl.core.image_model import DiskUse
     from ds01ctl.paths import Paths
 
+_HEAR_AFTER = 32
+"""Deeds; each is four events or five of the 256 that an engine keeps."""
 _OF_IMAGES = frozenset({"untag-image", "remove-image"})
 
 
@@ -82,6 +84,7 @@ def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> 
     reserve = [one for one in seen.leftovers.reserve if one.skip is None] if changes else []
     planned = {id(one) for one in changes}
     enough: set[str] = set()
+    since_heard = 0
     left = deque(images.by_image([*changes, *reserve]))
     while left:
         group = left[0]
@@ -105,6 +108,10 @@ def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> 
         else:
             yield from _together([one for (one,) in some], seen, book, paths)
         book.check()
+        since_heard += sum(map(len, some))
+        if since_heard >= _HEAR_AFTER:
+            book.meanwhile(paths)
+            since_heard = 0
 
 
 def _disk(change: Change, seen: Look, paths: Paths) -> DiskUse | None:

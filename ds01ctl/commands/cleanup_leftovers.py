@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.core.cleanup_case import report_only
-from ds01ctl.core.cleanup_model import Change, Notice, Plan
+from ds01ctl.core.cleanup_model import Change, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,40 +86,20 @@ def _modes(changes: Iterable[Change], policy: Policy) -> tuple[Change, ...]:
 
 
 def _images(seen: Look, paths: Paths, *, sizes: bool, unfinished: bool) -> Leftovers:
-    from ds01ctl.commands import gathering
-    from ds01ctl.core import image_uses
+    from ds01ctl.commands import cleanup_hearing
+    from ds01ctl.core.image_telling import events_lost
     from ds01ctl.observe import engine_images
 
     asked = seen.wish.parts & IMAGE_PARTS
     wanted = engine_images.EVERYTHING if asked else engine_images.USES
     wanted = wanted | {"images"} if unfinished else wanted
-    hosts = gathering.hosts_of_engines(seen.policy, paths)
-    reading = engine_images.read(
-        hosts.hosts,
-        paths=paths,
-        deadline_s=float(seen.policy.value("docker.timeout_s")),
-        now=seen.clock.now,
-        since=_since(seen),
-        wanted=wanted | {"volume-sizes"} if sizes else wanted,
-        named_by_admin=hosts.named_by_admin,
-    )
-    here = image_uses.Here(
-        reading.images, reading.holders, reading.events, reading.networks, reading.volumes,
-        reading.listed,
-    )  # fmt: skip
-    uses = image_uses.fold(seen.memory.uses, here, seen.clock.now)
-    found = Leftovers(reading=reading, uses=uses, gaps=reading.gaps)
+    wanted = wanted | {"volume-sizes"} if sizes else wanted
+    reading, uses = cleanup_hearing.hear(seen.memory, seen.policy, paths, wanted)
+    told = Plan(notices=tuple(map(events_lost, sorted(reading.lost))))
+    found = Leftovers(told, reading, uses, gaps=reading.gaps)
     if asked:
         return _decided(found, seen, asked)
     return found._replace(settled=_settled(found, seen)) if unfinished else found
-
-
-def _since(seen: Look) -> datetime | None:
-    told = seen.memory.mark("events_at")
-    try:
-        return datetime.fromisoformat(told) if told else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _decided(found: Leftovers, seen: Look, asked: frozenset[Part]) -> Leftovers:
@@ -129,7 +109,7 @@ def _decided(found: Leftovers, seen: Look, asked: frozenset[Part]) -> Leftovers:
     reading, now, rules = found.reading, seen.clock.now, rules_of(seen.policy)
     assert reading is not None
     changes: list[Change] = []
-    notices: list[Notice] = []
+    notices = list(found.plan.notices)
     reserve: tuple[Change, ...] = ()
     if "images" in asked:
         complete = reading.complete("images", "containers")

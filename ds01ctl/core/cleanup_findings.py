@@ -27,6 +27,7 @@ _TELLS: tuple[str, ...] = (
 _WARNS: tuple[str, ...] = (
     "archived-problem",
     "departed-unknown",
+    "events-lost",
     "exemption-user",
     "gpu-unknown",
     "idle-unknown",

@@ -46,6 +46,15 @@ def _ago(at: int, now: datetime) -> str:
     return f"{days:.1f} days ago, {format_time(datetime.fromtimestamp(at, timezone.utc))}"
 
 
+def events_lost(engine: str) -> Notice:
+    """Tell that an engine was so busy that uses of images may have gone unseen."""
+    text = (
+        f"{engine}: so much happened since the last look that it does not tell all of it any more;"
+        " every image counts as used now"
+    )
+    return Notice("events-lost", None, None, text)
+
+
 def disk_unknown(engine: str) -> Notice:
     """Tell that nothing is removed for the disk's sake, because nobody knows how full it is."""
     text = f"{engine}: how full its disk is can't be read; no image is removed to make room"

@@ -55,6 +55,8 @@ class ImagesReading(NamedTuple):
     listed: Mapping[str, frozenset[str]] = {}
     """By engine: of which kinds it told all: containers, images, events, networks, volumes, cache.
     An engine that gave no answer has no kinds."""
+    lost: frozenset[str] = frozenset()
+    """Engines in which more may have happened since the last look than they told."""
     requests: int = 0
     gaps: tuple[Gap, ...] = ()
 
@@ -119,6 +121,7 @@ def _joined(parts: Sequence[ImagesReading]) -> ImagesReading:
         cache=tuple(one for part in parts for one in part.cache),
         disks={engine: disk for part in parts for engine, disk in part.disks.items()},
         listed={engine: told for part in parts for engine, told in part.listed.items()},
+        lost=frozenset(engine for part in parts for engine in part.lost),
         gaps=tuple(dict.fromkeys(gap for part in parts for gap in part.gaps)),
     )
 
@@ -149,6 +152,7 @@ def _told(talk: ImagesTalk, paths: Paths, named_by_admin: bool) -> ImagesReading
             )
         ),
         disks={} if disk is None or isinstance(disk, Gap) else {talk.host.address: disk},
+        lost=frozenset([talk.host.address] if talk.has_lost_events else ()),
     )
     gaps = (*_gaps(talk, named_by_admin=named_by_admin), *lists.gaps)
     gaps = (*gaps, disk) if isinstance(disk, Gap) else gaps

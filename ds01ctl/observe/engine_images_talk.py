@@ -30,6 +30,10 @@ _KNOWS_TYPES = (1, 42)
 """The API from which on the disk usage can be had in parts, and images tell what they share."""
 
 
+_KEPT, _UNSEEN = 256, 16
+"""Events that Docker keeps, and how many of them may be of the moment after ``until``."""
+
+
 class ImagesTalk:
     """What one engine said, gathered as it comes."""
 
@@ -47,6 +51,7 @@ class ImagesTalk:
         self.usage = ""
         """The path by which the disk usage was asked for."""
         self._wanted = frozenset(wanted)
+        self._since = since
 
     def opening(self) -> list[Request]:
         """Give what is asked first."""
@@ -67,6 +72,15 @@ class ImagesTalk:
         if not isinstance(answer, Answer):
             return None
         return [] if answer.value is None else answer.value
+
+    @property
+    def has_lost_events(self) -> bool:
+        """Tell whether more may have happened since the last look than the engine still knows."""
+        told = self.value(self.events)
+        if self._since is None or not isinstance(told, list):
+            return False
+        # one that gives more does not keep them so
+        return _KEPT - _UNSEEN <= len(told) <= _KEPT
 
     def _by_version(self, version: tuple[int, int]) -> list[Request]:
         """Ask what only newer engines tell cheaply; an older one only what somebody wants so."""

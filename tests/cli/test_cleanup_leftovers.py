@@ -127,6 +127,27 @@ def test_one_engine_that_has_enough_ends_nothing_of_another(host: CleanupHost) -
         host.engine.client.remove_image(name)
 
 
+def test_what_we_do_ourselves_hides_no_use(
+    host: CleanupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each removal is events of its own, which push those of users out of the few that are kept."""
+    monkeypatch.setattr(cleanup_imaging, "_HEAR_AFTER", 1)
+    monkeypatch.setenv("DOCKER_HOST", host.engine.host)
+    id_ = host.engine.client.inspect_image(host.engine.build_image("old/a:1", env={"A": "a"}))["Id"]
+    host.apply(only=IMAGES)
+    forget_uses(host)
+    seen = cleanup_looking.look(Wish(only=("images",)), host.paths)
+    one = Change("remove-image", "images", id_, "old/a:1", host.engine.host, None, "a test",
+                 identity={"image_id": id_, "tags": "old/a:1"})  # fmt: skip
+    host.engine.remove(host.container("short"))
+    with State.open_for_recording(host.paths) as state:
+        [did] = cleanup_imaging.carry_out([one], seen, Book(state, seen), host.paths)
+    assert did.outcome == "done"
+    with State.open_for_recording(host.paths) as state:
+        assert state.image_uses()[host.engine.host, IMAGE][0] > LONG_AGO
+    assert json.loads(host.marks()["events_at"]) > seen.clock.now.isoformat()
+
+
 def test_networks_that_nobody_has(host: CleanupHost) -> None:
     """After a day without containers, and not before; what a container has stays."""
     import docker.errors

@@ -313,18 +313,52 @@ def test_two_addresses_of_one_engine(new_stub: Callable[..., StubEngine]) -> Non
     assert set(seen.listed) == {one.host}
 
 
-def test_as_many_events_as_an_engine_keeps(stub: StubEngine) -> None:
+@pytest.mark.parametrize(
+    ("number", "is_lost"), [(200, False), (256, True), (245, True), (257, False)]
+)
+def test_as_many_events_as_an_engine_keeps(stub: StubEngine, number: int, is_lost: bool) -> None:
+    """Some of the last 256 may be of the time after the look; who gives more keeps more."""
     now = answer_all(stub)
     since = now - timedelta(hours=1)
     path = events_path(now, since.timestamp())
     happened = [{"Type": "container", "Action": "exec_start: x", "time": 1000 + number,
                "Actor": {"ID": "c", "Attributes": {"image": "a:1"}}}
-              for number in range(256)]  # fmt: skip
+              for number in range(number)]  # fmt: skip
     events(stub, path, b"\n".join(json.dumps(one).encode() for one in happened))
     seen = read(stub.host, now=now, since=since, wanted=USES)
-    assert len(seen.events) == 256
+    assert len(seen.events) == number
+    assert seen.lost == ({stub.host} if is_lost else set())
     assert seen.events[0].action == "exec_start"
     assert len(stub.asked) == 2
+    # nobody has looked before: nothing is known that could be wrong
+    events(stub, events_path(now), b"\n".join(json.dumps(one).encode() for one in happened))
+    assert read(stub.host, now=now, wanted=USES).lost == frozenset()
+
+
+@pytest.mark.engine
+def test_a_burst_of_events_hides_a_use(engine: Engine) -> None:
+    """What an engine does not tell any more may be a use of any image."""
+    first = read(engine.host)
+    early = now_() - timedelta(days=9)
+    known = fold({}, Here(first.images, listed=first.listed), early)
+    begins = now_()
+    engine.remove(engine.run("short"))
+    assert not read(engine.host, since=begins, wanted=USES).lost
+    for _ in range(300):
+        engine.client.tag(IMAGE, "burst", "1")
+    try:
+        again = read(engine.host, since=begins, wanted=USES)
+    finally:
+        engine.client.remove_image("burst:1")
+    assert len(again.events) <= 256
+    assert {one.type for one in again.events} == {"image"}
+    assert again.lost == {engine.host}
+    here = Here(again.images, again.holders, events=(), listed=again.listed, lost=again.lost)
+    uses = fold(known, here, now_())
+    base = next(image.id for image in first.images if IMAGE in image.tags)
+    assert known[engine.host, base].used_at == int(early.timestamp())
+    assert uses[engine.host, base].used_at >= int(begins.timestamp())
+    assert uses[engine.host, base].first_seen == int(early.timestamp())
 
 
 # --- the disk ------------------------------------------------------------------------------------
