@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.cleanup_host import CONTAINERS, POLICY, CleanupHost, give, owner_uid
+from tests.cli.cleanup_host import CONTAINERS, MEANWHILE, POLICY, CleanupHost, give, owner_uid
 from tests.cli.conftest import Host
 from tests.engine import Engine
 
@@ -89,6 +89,28 @@ def test_only_what_is_surely_theirs_and_idle(
         assert did(document) == []
         assert fate in str(document["findings"])
         assert host.state_of(id_) == "running"
+
+
+def test_who_is_at_work_again_before_the_stop_is_left(host: CleanupHost) -> None:
+    """Somebody goes on with what they have left: between the look and the stop."""
+    home = archived(host)
+    go = home / "go"
+    os.mkfifo(go)
+    waits = ("sh", "-c", "read line < /work/go; while :; do :; done")
+    id_ = host.engine.run(
+        "left", labels={"ds01.user": "carol"}, mounts=[(home, "/work")], command=waits
+    )
+    host.apply(only="users")
+    time.sleep(1.1)
+    assert did(host.json("plan", "--only", "users")) == [("stop-container", "planned")]
+    apply = ("apply", "--yes", "--only", "users")
+    done = host.with_hook(MEANWHILE, *apply, FILE=str(go), TEXT="\n", SLEEP="2.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "did not stop left" in done.stdout
+    assert "active right before the stop: " in done.stdout
+    assert host.state_of(id_) == "running"
+    assert host.log() == [("stop-container", "skipped")]
+    assert "is at work" in str(host.json("plan", "--only", "users")["findings"])
 
 
 # --- filters ----------------------------------------------------------------------------------
