@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ds01ctl.core.cleanup_model import Reading
+from ds01ctl.core.model import ContainerConfig
+from ds01ctl.observe.cleanup_gpus import Gpus
 from ds01ctl.observe.gpu_activity import GpuActivity
 from tests.nvml.double import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, UNKNOWN, uuid
 from tests.observe.nvml_reading import COMPUTE, mig_host, run
+from tests.observe.signal_world import container
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,6 +146,37 @@ def test_mig_is_not_known(nvml: NvmlDouble, tmp_path: Path) -> None:
     assert found.by_pid == {(100, uuid(0)): 1, (101, uuid(1)): None}
     assert found.failed == {uuid(1): "the driver does not tell it for MIG instances"}
     assert found.blind == frozenset()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_instance_on_which_nothing_runs_is_not_used(
+    nvml: NvmlDouble, tmp_path: Path, fails: bool
+) -> None:
+    """Of a container with a process on its instance nothing is known; of its neighbour, that."""
+    mig_host(nvml)
+    if fails:
+        nvml.fault(COMPUTE, UNKNOWN, gpu=1)
+    told = run(PROGRAM, 20, tmp_path, env=nvml.env(), stdin=pickle.dumps({}))
+    assert isinstance(told, tuple)
+    activity, reading = told
+    works, waits = "a" * 64, "b" * 64
+    place = tmp_path / "proc/101"
+    place.mkdir(parents=True)
+    (place / "cgroup").write_text(f"0::/docker/{works}\n")
+    gpus = Gpus(reading.uses, activity, str(tmp_path / "proc"))
+
+    def reading_of(id_: str, instance: str) -> Reading:
+        config = ContainerConfig("nvidia", privileged=False, visible_devices=instance)
+        return gpus.of(container(id_, config=config), {f"/docker/{id_}"}).reading
+
+    used, unused = reading_of(works, "MIG-1-9-0"), reading_of(waits, "MIG-1-3-0")
+    assert used.state == "failed"
+    if fails:
+        assert unused.state == "failed"
+        assert unused.detail == f"whoever uses {uuid(1)} is not known"
+    else:
+        assert used.detail.endswith("the driver does not tell it for MIG instances")
+        assert unused == Reading("known", 0.0, "no process on a GPU")
 
 
 def test_mps_clients_are_not_known(nvml: NvmlDouble, tmp_path: Path) -> None:
