@@ -191,6 +191,17 @@ class Policy(_Written):
 
         Raises KeyError for a name that is no limit.
         """
+        asked = login, key
+        if asked not in self._candidates:
+            self._candidates[asked] = self._looked_up(login, key)
+        return self._candidates[asked]
+
+    @cached_property
+    def _candidates(self) -> dict[tuple[str, str], tuple[Setting, ...]]:
+        """Keep what was looked up: a user has many containers, and all of them the same limits."""
+        return {}
+
+    def _looked_up(self, login: str, key: str) -> tuple[Setting, ...]:
         if key not in user_keys():
             raise KeyError(key)
         layers = [*(self._of(self.overrides, login) or ()), self._group_layer(login), self.defaults]

@@ -91,6 +91,14 @@ def test_an_override_never_changes_the_group(policy: Policy) -> None:
     )
 
 
+def test_what_was_looked_up_holds_for_that_policy_only(policy: Policy) -> None:
+    """Who is on the host, too, makes a form two people's: it is nobody's then."""
+    assert policy.limit("r_one", "max_runtime_h").value == 100
+    known = policy.knowing(["r_one"])
+    assert known.limit("r_one", "max_runtime_h").value == 24
+    assert policy.limit("r_one", "max_runtime_h").value == 100
+
+
 def test_candidates_are_in_order(policy: Policy) -> None:
     found = policy.candidates("carol", "max_cpus")
     assert [setting.value for setting in found] == [2, 1, 48, 32]
