@@ -68,7 +68,7 @@ _CLEANUP: tuple[Key, ...] = (
     Key(
         "notice_dir",
         "plain_path",
-        "Where the notices to users lie, a file for each uid.",
+        "Where the notices to users lie, a file for each uid, for that user and root to read.",
         "/var/lib/ds01/notices",
     ),
     Key(

@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import socket
+import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -24,8 +26,11 @@ from ds01ctl.paths import Paths
 from tests.act.test_notify import ME, Terminal, login
 from tests.cli.test_failing import MailServer
 from tests.core.worlds import A, B, container, replace
+from tests.folders import let_others_in
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+OTHERS = 51007
+"""A uid that the tests' own files are not of."""
 SPOOL = "/var/lib/ds01/notices"
 CHANNELS = Channels(SPOOL, "gpu01")
 
@@ -154,6 +159,34 @@ def test_a_spool_that_cannot_be_written(root: Path) -> None:
     told = change()._replace(kind="stop-container")
     [one] = tell(root, told, one=container(A)).values()
     assert one.errors[0].startswith(f"notice {spool(root)}: ")
+
+
+def test_a_notice_is_read_by_its_user_alone(root: Path) -> None:
+    """Also one that everybody could read before; what is no notice is left as it is."""
+    tell(root, change(), one=working())
+    folder = spool(root).parent
+    old, mine = folder / "7", folder / str(OTHERS)
+    other = root / "secret"
+    for path in (old, other, folder / "README"):
+        path.write_text("=== then\n  a text\n")
+        path.chmod(0o644)
+    (folder / "8").symlink_to(other)
+    notice_spool.add(folder, OTHERS, [notice_spool.block("now", ["a text"])])
+    let_others_in(root)
+    assert [_can(OTHERS, "-r", path) for path in (mine, old, other)] == [True, False, True]
+    assert [_can(7, "-r", path) for path in (mine, old)] == [False, True]
+    assert not _can(OTHERS, "-w", mine)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o711
+    assert (folder / "8").is_symlink()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (other, folder / "README")} == {0o644}
+
+
+def _can(uid: int, how: str, path: Path) -> bool:
+    """Ask test(1) as a user who is in the group of the file."""
+    done = subprocess.run(
+        ["test", how, path], user=uid, group=uid, extra_groups=[0], cwd="/", check=False
+    )
+    return done.returncode == 0
 
 
 def test_hostile_text(root: Path, terminal: Terminal, server: MailServer) -> None:
@@ -299,8 +332,6 @@ def test_the_newest_twenty(root: Path) -> None:
     assert text.count("=== ") == 20
     assert "number 9\n" not in text
     assert text.index("number 10\n") < text.index("number 29\n")
-    assert spool(root).stat().st_mode & 0o777 == 0o644
-    assert spool(root).parent.stat().st_mode & 0o777 == 0o755
     assert list(spool(root).parent.iterdir()) == [spool(root)]
 
 
