@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ds01ctl.cleanupstate import CleanupState
 from ds01ctl.core.model import Gap
 from ds01ctl.core.unit_state import Run
-from ds01ctl.energystate import ENERGY_TABLES, EnergyState
+from ds01ctl.energystate import ENERGY_TABLES, PROJECTS, EnergyState
 from ds01ctl.quotastate import QuotaState
 from ds01ctl.store import StateError, Store, cannot_open, create, told
 
@@ -59,6 +59,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE cleanup_marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
     ENERGY_TABLES,
+    PROJECTS,
 )
 """Statements that lead from schema version N to N + 1; append, never edit."""
 

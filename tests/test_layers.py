@@ -12,7 +12,7 @@ SYSTEM_CALLS = {"fsxattr", "quotactl", "treewalk"}
 EVERYTHING = {
     "core", "observe", "act", "report", "config", "commands", "state", "store", "storecare", "lock",
     "eventlog", "run", "paths", "errors", "files", "jobs", "unitfiles", "cron", "fsxattr",
-    "quotactl", "treewalk", "cleanupstate", "energystate",
+    "quotactl", "treewalk", "cleanupstate", "energystate", "energyhours",
 }  # fmt: skip
 ALLOWED = {
     "jobs": set(),
@@ -33,7 +33,8 @@ ALLOWED = {
     "store": {"core", "errors"},
     "state": {"store", "core", "paths", "cleanupstate", "quotastate", "energystate"},
     "cleanupstate": {"store"},
-    "energystate": {"store", "core"},
+    "energystate": {"energyhours", "store", "core"},
+    "energyhours": {"store", "core"},
     "quotastate": {"store"},
     "storecare": {"store"},
     "lock": {"errors", "paths"},

@@ -20,7 +20,8 @@ import pytest
 from ds01ctl.cleanupstate import Logged
 from ds01ctl.core.detect import Seen
 from ds01ctl.core.energy_books import Factor, GpuHour, Hour, Totals, Used
-from ds01ctl.energystate import ENERGY_TABLES
+from ds01ctl.core.energy_projects import MOST, OTHERS, party_of
+from ds01ctl.energystate import ENERGY_TABLES, PROJECTS
 from ds01ctl.errors import Ds01Error
 from ds01ctl.paths import Paths
 from ds01ctl.state import MIGRATIONS, State, StateError
@@ -611,6 +612,80 @@ def test_energy_totals_marks_and_months(paths):
         assert state.energy_raw() == {"y": "2"}
 
 
+def test_energy_is_kept_by_project(paths):
+    thesis = party_of("a", "thesis")
+    with State.open_for_recording(paths) as state:
+        for _ in range(2):
+            with state.transaction():
+                state.add_energy_hours({(5, "a"): Hour(1), (5, thesis): Hour(2, carbon_ug=4)})
+                state.add_energy_gpu_hours({(5, "G", thesis): GpuHour(1)})
+        assert state.energy_hours(5, 6) == [(5, "a", Hour(2)), (5, thesis, Hour(4, carbon_ug=8))]
+        assert [(party, one.hour.uj) for party, one in sorted(state.energy_sums(5, 6))] == [
+            ("a", 2),
+            (thesis, 4),
+        ]
+        ((uuid, party, used),) = state.energy_gpu_sums(5, 6)
+        assert (uuid, party, used.hour.gpu_uj, used.hour.carbon_ug) == ("G", thesis, 2, 4)
+        with state.transaction():
+            state.set_carbon({(5, thesis): 99})
+        assert [row.carbon_ug for _, _, row in state.energy_hours(5, 6)] == [0, 99]
+
+
+def test_ten_thousand_projects_are_a_hundred_and_others(paths):
+    """Nothing of them is lost, and another user's are not touched."""
+    many = [party_of("a", f"p{n:05}") for n in range(10_000)]
+    with State.open_for_recording(paths) as state:
+        for some in (many[:60], many[40:], many[:60]):
+            with state.transaction():
+                state.add_energy_hours({(5, one): Hour(1) for one in some} | {(5, "a"): Hour(7)})
+                state.add_energy_gpu_hours({(5, "G", one): GpuHour(1) for one in some})
+                state.add_energy_hours({(5, party_of("b", "mine")): Hour(2)})
+        hours = {party: row.uj for _, party, row in state.energy_hours(5, 6)}
+        others = party_of("a", OTHERS)
+        assert hours.keys() == {"a", *many[:MOST], others, party_of("b", "mine")}
+        assert sum(hours.values()) == 60 + 9_960 + 60 + 21 + 6
+        assert (hours[many[0]], hours[many[50]], hours[others]) == (2, 3, 9_900)
+        assert sum(used.hour.uj for _, _, used in state.energy_gpu_sums(5, 6)) == 10_080
+
+
+def test_names_of_projects_go_with_their_hours(paths):
+    with State.open_for_recording(paths) as state:
+        for hour, project in ((5, "old"), (6, "new"), (7, "new")):
+            with state.transaction():
+                state.add_energy_hours({(hour, party_of("a", project)): Hour(1)})
+                state.put_energy_factors({hour: Factor("DE", 500.0, "x", "2025", 1.0, "usage")})
+        with state.transaction():
+            state.forget_energy(6, 1)
+    with closing(sqlite3.connect(paths.state_db)) as db:
+        names = db.execute("SELECT party, project FROM energy_parties").fetchall()
+    assert names == [("a", "new")]
+
+
+def test_energy_from_before_projects_is_of_none(paths):
+    """All that was stored stays: of a store as the version before made it."""
+    paths.state_db.parent.mkdir(parents=True)
+    place = MIGRATIONS.index(PROJECTS)
+    with closing(sqlite3.connect(paths.state_db)) as db:
+        for statement in (one for some in MIGRATIONS[:place] for one in some):
+            db.execute(statement)
+        db.executemany("INSERT INTO energy_parties VALUES (?, ?)", [(3, "a"), (9, "ü")])
+        db.execute("INSERT INTO energy_gpus VALUES (1, 'G')")
+        rows = [(5, 3, 1, 2, 3, 4, 5, 6, 7, 8), (5, 9, 1, 0, 0, 0, 0, 0, 0, 0)]
+        db.executemany("INSERT INTO energy_hours VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        db.execute("INSERT INTO energy_gpu_hours VALUES (5, 1, 3, 3, 2, 1)")
+        db.execute(f"PRAGMA user_version = {place}")
+        db.commit()
+    assert State.open_for_reading(paths) is None
+    with State.open_for_recording(paths) as state:
+        first = Hour(1, 2, 3, 4, 5, 6, 7, 8)
+        assert state.energy_hours(5, 6) == [(5, "a", first), (5, "ü", Hour(1))]
+        with state.transaction():
+            state.add_energy_hours({(5, "a"): Hour(1), (5, party_of("a", "p")): Hour(1)})
+        assert [one.uj for _, _, one in state.energy_hours(5, 6)] == [11, 1, 1]
+        ((_, party, used),) = state.energy_gpu_sums(5, 6)
+        assert (party, used.hour.gpu_uj) == ("a", 3)
+
+
 def test_figures_of_providers_that_are_old_go(paths):
     with State.open_for_recording(paths) as state:
         for at in (100, 200, 300):
@@ -631,7 +706,7 @@ def test_a_store_of_the_time_before_energy_gets_its_tables(paths):
             db.execute(f"DROP TABLE {name}")
         place = MIGRATIONS.index(ENERGY_TABLES)
         db.execute(f"PRAGMA user_version = {place}")
-    if place < len(MIGRATIONS) - 1:
+    if MIGRATIONS[place + 1 :] != (PROJECTS,):
         pytest.skip("later migrations have been done to it")
     assert State.open_for_reading(paths) is None
     with State.open_for_recording(paths) as state:

@@ -11,7 +11,7 @@ from ds01ctl.commands.options import Config, DryRun, ExitOnFindings, Json
 from ds01ctl.commands.shown import Shown
 from ds01ctl.errors import UsageError
 
-_BY = ("user", "group", "gpu", "day")
+_BY = ("user", "group", "project", "gpu", "day")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,8 +71,8 @@ def report(
     until: Until = None,
     by: Annotated[
         str,
-        typer.Option("--by", metavar="WHAT", help=f"A row for each: {', '.join(_BY)}. Projects are"
-                     " not told apart: take group.", autocompletion=lambda: list(_BY)),
+        typer.Option("--by", metavar="WHAT", help=f"A row for each: {', '.join(_BY)}.",
+                     autocompletion=lambda: list(_BY)),
     ] = "user",
     user: Annotated[
         str | None, typer.Option("--user", metavar="LOGIN", help="Only what this user used.")
@@ -92,12 +92,14 @@ def report(
     """Show who used how much energy, and what that emitted: today and this month, or as asked.
 
     WASTE is energy of GPUs that a user held and that did nothing. +- is a bound for what was
-    modelled and not measured. Hours that have begun count whole.
+    modelled and not measured. Hours that have begun count whole. A project is what a container's
+    label says, ds01.project or else Docker Compose's; two users' of the same name are one row.
 
     \b
     Examples:
       ds01ctl carbon report
       ds01ctl carbon report --since 2026-10-01 --until 2026-11-01 --by group
+      ds01ctl carbon report --since 30d --by project --user alice
       ds01ctl carbon report --by day --since 30d --csv
       ds01ctl carbon report --html report.html
     """
@@ -113,8 +115,6 @@ def report(
 
 
 def _known(by: str) -> str:
-    if by == "project":
-        raise UsageError("--by project: projects are not told apart", "take --by group")
     if by not in _BY:
         raise UsageError(f"--by {by}: is not known", f"one of {', '.join(_BY)}")
     return by

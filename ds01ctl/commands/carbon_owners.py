@@ -14,8 +14,9 @@ from ds01ctl.commands import carbon_people, gathering
 from ds01ctl.core.cgroup_path import classify, is_within
 from ds01ctl.core.energy_memory import Judged
 from ds01ctl.core.energy_model import UNATTRIBUTED
-from ds01ctl.core.energy_owners import HeldTimes, Parties, held_times, of_groups
+from ds01ctl.core.energy_owners import HeldTimes, Parties, held_times, of_groups, of_projects
 from ds01ctl.core.energy_parties import container_id
+from ds01ctl.core.energy_projects import in_project, project_in
 from ds01ctl.core.model import Snapshot
 from ds01ctl.core.owner import People
 from ds01ctl.core.record import NamedTuple
@@ -44,7 +45,7 @@ _SETTINGS = (
 
 
 class Owners(NamedTuple):
-    """Whose everything is."""
+    """Whose everything is; a party is a user, or a user's project."""
 
     party_of: Mapping[str, str]
     """By control group."""
@@ -106,7 +107,11 @@ def find(
         if one.container
     }
     now = {**known, **new}
-    party_of = of_groups(*_groups(groups, engines.containers, now, memory), parties)
+    listed = _listed(groups, engines.containers, now, memory)
+    party_of = of_groups(
+        (*groups, *listed), {path: one.party for path, one in listed.items()}, parties
+    )
+    party_of = of_projects(party_of, {path: one.project for path, one in listed.items()})
     of_containers = _of_containers(engines.containers, now, party_of)
     party_of_pid = {pid: of_containers[name] for pid, name in placed.items()}
     party_of_pid.update(_of_workloads(workloads, of_containers, snapshot, parties))
@@ -132,7 +137,7 @@ def _mark(policy: Policy, gpus: Iterable[Gpu]) -> int:
     """Sum up all that judging rests on besides the containers themselves."""
     settings = [policy.value(name) for name in _SETTINGS]
     devices = [(gpu.uuid, [one.uuid for one in gpu.mig_devices]) for gpu in gpus]
-    people = (sorted(policy.roster), sorted(policy.groups))
+    people = (sorted(policy.roster), sorted(policy.groups), "projects")
     return zlib.crc32(repr((settings, devices, people)).encode("utf-8", "replace"))
 
 
@@ -184,7 +189,8 @@ def _inventory(snapshot: Snapshot, policy: Policy) -> tuple[Workload, ...]:
 def _judge(one: Workload, snapshot: Snapshot, parties: Parties, policy: Policy) -> Judged:
     assert one.container is not None
     party = parties.of_workload(one, snapshot)
-    return Judged(_state(one.container), party, tuple(sorted(_given(one, snapshot, policy))))
+    given = tuple(sorted(_given(one, snapshot, policy)))
+    return Judged(_state(one.container), party, given, project_in(one.container.labels))
 
 
 def _given(one: Workload, snapshot: Snapshot, policy: Policy) -> frozenset[str]:
@@ -201,22 +207,20 @@ def _given(one: Workload, snapshot: Snapshot, policy: Policy) -> frozenset[str]:
     return given[0] if given else frozenset()
 
 
-def _groups(
+def _listed(
     groups: Sequence[str],
     containers: Iterable[Container],
     judged: Mapping[str, Judged],
     memory: Memory | None,
-) -> tuple[tuple[str, ...], dict[str, str | None]]:
-    """Say who answers for each container's group; of one that no engine tells now, who did."""
-    listed = {
-        one.cgroup: judged[one.id].party for one in containers if one.id in judged and one.cgroup
-    }
+) -> dict[str, Judged]:
+    """Say what is known of each container's group; of one that no engine tells now, what was."""
+    listed = {one.cgroup: judged[one.id] for one in containers if one.id in judged and one.cgroup}
     before = memory.judged if memory else {}
     for path in groups:
         name = container_id(path)
         if name is not None and path not in listed and name in before:
-            listed[path] = before[name].party
-    return (*groups, *listed), listed
+            listed[path] = before[name]
+    return listed
 
 
 def _of_containers(
@@ -224,7 +228,8 @@ def _of_containers(
 ) -> dict[str, str]:
     """Name the party of each container, for all that it does the same."""
     return {
-        one.id: party_of.get(one.cgroup or "") or judged[one.id].party or UNATTRIBUTED
+        one.id: party_of.get(one.cgroup or "")
+        or in_project(judged[one.id].party or UNATTRIBUTED, judged[one.id].project)
         for one in containers
         if one.id in judged
     }

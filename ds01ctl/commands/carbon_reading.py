@@ -13,6 +13,7 @@ from ds01ctl.commands import carbon_owners, gathering
 from ds01ctl.core.energy_memory import Memory
 from ds01ctl.core.energy_model import OWN, Activity, Work
 from ds01ctl.core.energy_parties import Usage, done, paced, worth_reading
+from ds01ctl.core.energy_projects import has_projects
 from ds01ctl.core.gpu_shares import Scene, past_of, shares
 from ds01ctl.core.record import NamedTuple
 from ds01ctl.errors import Ds01Error
@@ -170,17 +171,43 @@ def _work(
     raw: _Raw, owners: Owners, usage: Usage, memory: Memory | None, boot_id: str, up_s: float
 ) -> tuple[Work, dict[str, GpuPast]]:
     """Say what was done since the last sample, and keep what the next needs of the GPUs."""
-    was_done = done(memory.usage_since(boot_id) if memory else None, usage)
+    earlier = memory.usage_since(boot_id) if memory else None
     pasts = memory.gpus_since(boot_id) if memory else {}
-    uses, party_of_pid = raw.gpu.nvml.uses, owners.party_of_pid
     from_us = memory.from_us(boot_id, raw.at_us, up_s) if memory else raw.at_us
     span = (from_us, raw.at_us)
-    scene = Scene(party_of_pid, owners.began_us, owners.holders, *span, *owners.held)
-    gpus = {}
+    scene = Scene(owners.party_of_pid, owners.began_us, owners.holders, *span, *owners.held)
+    work = _by_project(raw, scene, earlier, usage, pasts)
     for gpu in raw.gpu.nvml.gpus:
         record, past = raw.gpu.records.get(gpu.uuid), pasts.get(gpu.uuid)
-        if gpu.processes_known:
-            gpus[gpu.uuid] = shares(gpu, uses, record, past, scene)
         # what could not be seen now stays as it was known
-        pasts[gpu.uuid] = past_of(gpu, uses, record, past, party_of_pid, owners.holders)
-    return Work(was_done.seconds, was_done.parties, was_done.total, gpus), pasts
+        pasts[gpu.uuid] = past_of(
+            gpu, raw.gpu.nvml.uses, record, past, owners.party_of_pid, owners.holders
+        )
+    return work, pasts
+
+
+def _by_project(
+    raw: _Raw, scene: Scene, earlier: Usage | None, usage: Usage, pasts: Mapping[str, GpuPast]
+) -> Work:
+    """Say what users did, and beside it the same by their projects, where there are any."""
+    fine = _done(raw, scene, earlier, usage, pasts)
+    usages = (usage, earlier) if earlier else (usage,)
+    if not has_projects(usages, pasts.values(), scene):
+        return fine
+    from ds01ctl.core import project_views as of
+
+    before = of.usage_of_users(earlier) if earlier else None
+    old = {uuid: of.past_of_users(past) for uuid, past in pasts.items()}
+    whole = _done(raw, of.scene_of_users(scene), before, of.usage_of_users(usage), old)
+    return whole._replace(by_project=fine)
+
+
+def _done(
+    raw: _Raw, scene: Scene, earlier: Usage | None, usage: Usage, pasts: Mapping[str, GpuPast]
+) -> Work:
+    was_done, gpus = done(earlier, usage), {}
+    for gpu in raw.gpu.nvml.gpus:
+        if gpu.processes_known:
+            record, past = raw.gpu.records.get(gpu.uuid), pasts.get(gpu.uuid)
+            gpus[gpu.uuid] = shares(gpu, raw.gpu.nvml.uses, record, past, scene)
+    return Work(was_done.seconds, was_done.parties, was_done.total, gpus)

@@ -15,6 +15,7 @@ from ds01ctl.commands.carbon_memory import JOB
 from ds01ctl.core.carbon_text import UG_PER_G
 from ds01ctl.core.energy_booking import Rates, shares_of_carbon
 from ds01ctl.core.energy_books import Factor
+from ds01ctl.core.energy_projects import user_of
 from ds01ctl.core.intensity import of_year, wanted_of
 from ds01ctl.core.plan import Action, Result
 from ds01ctl.core.split import largest_remainder
@@ -130,8 +131,8 @@ def _recompute(
             continue
         used.update(dict.fromkeys(factors.values()))
         for hour, party, row in rows:
-            before[party] += row.carbon_ug
-            after[party] += changed[hour, party]
+            before[user_of(party)] += row.carbon_ug
+            after[user_of(party)] += changed[hour, party]
         if is_written:
             # a day at a time: others wait to write. What is done twice comes out the same
             with state.transaction():
@@ -181,7 +182,8 @@ def _write(
 ) -> None:
     months: dict[tuple[int, str], int] = defaultdict(int)
     for hour, party, row in rows:
-        months[carbon_factors.month_of(hour), party] += changed[hour, party] - row.carbon_ug
+        month = carbon_factors.month_of(hour)
+        months[month, user_of(party)] += changed[hour, party] - row.carbon_ug
     state.set_carbon(changed)
     state.put_energy_factors(factors)
     state.add_carbon_months(months)

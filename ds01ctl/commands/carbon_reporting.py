@@ -11,6 +11,7 @@ from ds01ctl.commands.carbon_sampling import factors_data
 from ds01ctl.core import carbon_report, carbon_text
 from ds01ctl.core.carbon_report import SPECIAL, Extras, Part
 from ds01ctl.core.energy_books import Hour
+from ds01ctl.core.energy_projects import NO_PROJECT, notes_on, project_of, user_of
 from ds01ctl.core.model import Gap
 from ds01ctl.core.plan import Result
 from ds01ctl.errors import Ds01Error
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ds01ctl.core.policy import Policy
     from ds01ctl.paths import Paths
 
-BY = ("user", "group", "gpu", "day")
+BY = ("user", "group", "project", "gpu", "day")
 _DAY = len("2026-11-26")
 
 
@@ -125,12 +126,15 @@ def _opened(paths: Paths) -> tuple[State | None, tuple[Gap, ...]]:
 
 def _data(asked: _Asked, periods: tuple[Period, ...]) -> dict[str, Any]:
     value = asked.policy.value
+    found = [_period(asked, one) for one in periods]
+    names = {row["name"] for one in found for row in one["rows"]}
+    is_of_projects = asked.question.by == "project"
     return {
         "by": asked.question.by,
         "user": asked.question.user,
-        "periods": [_period(asked, one) for one in periods],
+        "periods": found,
         "now": factors_data(asked.factors),
-        "notes": _notes(asked.factors),
+        "notes": [*_notes(asked.factors), *(notes_on(names) if is_of_projects else ())],
         "currency": value("carbon.currency") if value("carbon.price_per_kwh") else None,
         "equivalences": asked.question.equivalences or bool(value("carbon.equivalences")),
         "model_bound": carbon_report.MODEL_BOUND,
@@ -185,13 +189,13 @@ def _parts(asked: _Asked, bucket: Period) -> list[Part]:
         return [
             Part(uuid, bucket.name, used)
             for uuid, party, used in state.energy_gpu_sums(bucket.first, bucket.end)
-            if user in (None, party)
+            if user in (None, user_of(party))
         ]
     name_of = _namer(asked, bucket)
     return [
         Part(name_of(party), bucket.name, used)
         for party, used in state.energy_sums(bucket.first, bucket.end)
-        if user in (None, party)
+        if user in (None, user_of(party))
     ]
 
 
@@ -200,9 +204,13 @@ def _namer(asked: _Asked, bucket: Period) -> Callable[[str], str]:
     if asked.question.by == "day":
         return lambda _: bucket.name[:_DAY]
     if asked.question.by == "group":
-        return lambda party: _group(party, asked.policy)
-    return lambda party: party
+        return lambda party: _group(user_of(party), asked.policy)
+    return _project if asked.question.by == "project" else user_of
 
 
-def _group(party: str, policy: Policy) -> str:
-    return party if party in SPECIAL else str(policy.group_of(party).value)
+def _group(user: str, policy: Policy) -> str:
+    return user if user in SPECIAL else str(policy.group_of(user).value)
+
+
+def _project(party: str) -> str:
+    return party if party in SPECIAL else project_of(party) or NO_PROJECT

@@ -20,6 +20,7 @@ from ds01ctl.core.embodied import charge
 from ds01ctl.core.energy_booking import Booking, book, holders, hours_of
 from ds01ctl.core.energy_interval import Accounted, account
 from ds01ctl.core.energy_nesting import without_doubtful, without_twins
+from ds01ctl.core.energy_projects import project_of, user_of
 from ds01ctl.core.plan import Result
 from ds01ctl.core.record import NamedTuple
 from ds01ctl.lock import job_lock
@@ -126,12 +127,22 @@ def sampled(config: Path | None, paths: Paths, kept: Kept, cache: Iterable[Figur
     booking = book(
         accounted.interval,
         factors.rates,
-        charge(factors.embodied, seconds, holders(_gpus(reading))),
+        _embodied_ug(reading, factors),
         hours,
         carbon_factors.month_of,
         carbon_hours.earlier(longer, past),
     )
     return Sampled(now, reading, kept, accounted, factors, booking, past)
+
+
+def _embodied_ug(reading: CarbonReading, factors: Factors) -> dict[str, int]:
+    work = reading.work
+    charged = charge(factors.embodied, work.seconds, holders(_gpus(reading)))
+    if not charged or not work.by_project:
+        return charged
+    from ds01ctl.core.project_split import of_embodied
+
+    return of_embodied(charged, holders(work.by_project.gpus))
 
 
 def _gpus(reading: CarbonReading) -> dict[str, tuple[GpuShare, ...]]:
@@ -211,12 +222,13 @@ def _counter(one: Delta) -> dict[str, Any]:
 
 def _portion(one: Portion) -> dict[str, Any]:
     return {
-        "user": one.party,
+        "user": user_of(one.party),
+        "project": project_of(one.party) or None,
         "component": one.component,
         "device": one.device or None,
         "joules": one.uj / _UJ_PER_J,
         "basis": one.basis,
         "split_by": one.split_by,
         "is_waste": one.is_waste,
-        "holder": one.holder or None,
+        "holder": user_of(one.holder) or None,
     }

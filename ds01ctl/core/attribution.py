@@ -41,8 +41,13 @@ def attribute(
     portions: list[Portion] = []
     for delta in deltas:
         if delta.component == "gpu":
-            shares = work_of(delta, work, pending).gpus.get(delta.name.removeprefix(PREFIX))
-            portions.extend(_of_time(split_gpu(delta, shares, policy), delta, work))
+            done, uuid = work_of(delta, work, pending), delta.name.removeprefix(PREFIX)
+            parts = split_gpu(delta, done.gpus.get(uuid), policy)
+            if done.by_project:
+                from ds01ctl.core.project_split import by_gpu  # most hosts have no projects
+
+                parts = by_gpu(parts, done.by_project.gpus.get(uuid, ()))
+            portions.extend(_of_time(parts, delta, work))
     for (component, basis, _), group in _groups(deltas, work, pending).items():
         done = work_of(group[0], work, pending)
         portions.extend(_of_time(_split(component, basis, group, done, policy), group[0], work))
@@ -88,6 +93,10 @@ def _split(
     if not parts:
         return _portions({UNATTRIBUTED: uj}, component, basis, "none")
     shared = _portions(parts, component, basis, split_by)
+    if work.by_project:
+        from ds01ctl.core.project_split import by_amount
+
+        shared = by_amount(shared, work.by_project.parties, amount)
     return [*shared, *_portions({UNATTRIBUTED: idle_uj}, component, basis, "idle")]
 
 

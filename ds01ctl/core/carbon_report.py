@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ds01ctl.core.carbon_text import UG_PER_G, kwh
 from ds01ctl.core.energy_books import Hour, Used
 from ds01ctl.core.energy_model import OWN, SYSTEM, UNATTRIBUTED
+from ds01ctl.core.energy_projects import NO_PROJECT, OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,9 @@ _STEP_UJ = 1000
 _PER_HOUR = 60
 """Readings."""
 SPECIAL = (SYSTEM, OWN, UNATTRIBUTED)
-"""At the end of a list, in this order."""
+"""Nobody's."""
+_AT_THE_END = (OTHERS, NO_PROJECT, *SPECIAL)
+"""Of a list, in this order."""
 
 
 class Period(NamedTuple):
@@ -118,7 +121,7 @@ def row(
 
 def in_order(sums: Mapping[str, Sum], *, by_name: bool) -> list[str]:
     """Put the largest first, or all by name; who is nobody comes last."""
-    place = {name: index for index, name in enumerate(SPECIAL)}
+    place = {name: index for index, name in enumerate(_AT_THE_END)}
     if by_name:
         return sorted(sums, key=lambda name: (place.get(name, -1), name))
     return sorted(sums, key=lambda name: (place.get(name, -1), -sums[name].hour.uj, name))

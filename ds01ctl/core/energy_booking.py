@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ds01ctl.core.carbon_text import carbon_ug
 from ds01ctl.core.energy_books import GpuHour, Hour, Totals
+from ds01ctl.core.energy_projects import user_of
 from ds01ctl.core.gpu_holding import held
 from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.split import largest_remainder
@@ -53,9 +54,10 @@ class Booking(NamedTuple):
 
     totals: Totals
     hours: Mapping[tuple[int, str], Hour]
+    """By hour and party: a user, or a user's project."""
     gpu_hours: Mapping[tuple[int, str, str], GpuHour]
     months: Mapping[tuple[int, str], int]
-    """Micrograms, operational, by month (such as 202611) and party."""
+    """Micrograms, operational, by month (such as 202611) and user."""
 
 
 def hours_of(end_s: float, seconds: float) -> dict[int, float]:
@@ -185,17 +187,19 @@ def _totals(interval: Interval, rows: Mapping[tuple[int, str], Hour]) -> Totals:
     energy: dict[tuple[str, str, str], int] = defaultdict(int)
     gpus: dict[tuple[str, str], int] = defaultdict(int)
     for one in interval.portions:
-        energy[one.party, one.component, one.basis] += one.uj
+        user = user_of(one.party)
+        energy[user, one.component, one.basis] += one.uj
         if one.device:
-            gpus[one.party, one.device] += one.uj
+            gpus[user, one.device] += one.uj
     node: dict[tuple[str, str], int] = defaultdict(int)
     for delta in interval.deltas:
         node[delta.component, delta.basis] += delta.uj
     carbon: dict[tuple[str, str], int] = defaultdict(int)
     for (_, party), row in rows.items():
-        carbon[party, _OPERATIONAL] += row.carbon_ug
+        user = user_of(party)
+        carbon[user, _OPERATIONAL] += row.carbon_ug
         if row.embodied_ug:
-            carbon[party, _EMBODIED] += row.embodied_ug
+            carbon[user, _EMBODIED] += row.embodied_ug
     return Totals(energy, node, gpus, carbon, _counts(interval))
 
 
@@ -227,7 +231,7 @@ def _months(
     found: dict[tuple[int, str], int] = defaultdict(int)
     months = {hour: month_of(hour) for hour in {hour for hour, _ in rows}}
     for (hour, party), row in rows.items():
-        found[months[hour], party] += row.carbon_ug
+        found[months[hour], user_of(party)] += row.carbon_ug
     return found
 
 

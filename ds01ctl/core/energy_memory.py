@@ -25,6 +25,8 @@ class Judged(NamedTuple):
     """None: nobody is known to answer for it."""
     gpus: tuple[str, ...] = ()
     """GPUs and MIG devices that it holds, by UUID."""
+    project: str = ""
+    """As its label says; empty: none."""
 
 
 class Memory(NamedTuple):
@@ -112,8 +114,8 @@ def _memory(
     return Memory(str(boot_id), int(at_us), usage, pasts, logins, *whole)
 
 
-def _judged(state: int, party: str | None, gpus: list[str]) -> Judged:
-    return Judged(state, party, tuple(gpus))
+def _judged(state: int, party: str | None, gpus: list[str], project: str = "") -> Judged:
+    return Judged(state, party, tuple(gpus), str(project))
 
 
 def _past(

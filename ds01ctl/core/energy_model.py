@@ -119,6 +119,8 @@ class Work(NamedTuple):
     """Of the whole host; None: not known what was done, so that nobody is charged."""
     gpus: Mapping[str, tuple[GpuShare, ...]] = {}
     """By UUID; one that is absent: not known who was on it; empty: nobody."""
+    by_project: Work | None = None
+    """The same, by users' projects; None: nobody did anything in one."""
 
 
 class SplitPolicy(NamedTuple):
@@ -135,6 +137,7 @@ class Portion(NamedTuple):
     """Energy of one party, by component and how it was found out."""
 
     party: str
+    """A user, a user's project (`ds01ctl.core.energy_projects`), or nobody."""
     component: Component
     basis: Basis
     split_by: SplitBy

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import SYSTEM, UNATTRIBUTED
 from ds01ctl.core.energy_parties import container_id, parents, uid_of
+from ds01ctl.core.energy_projects import in_project
 from ds01ctl.core.record import NamedTuple
 from ds01ctl.core.slice_names import unit_of, user_part
 
@@ -92,6 +93,23 @@ def of_groups(
     return found
 
 
+def of_projects(parties: Mapping[str, str], projects: Mapping[str, str]) -> dict[str, str]:
+    """Name the project, too, of containers' groups, and of the same user's groups inside them.
+
+    projects: by path of a container's group; empty: it has none.
+    """
+    found = dict(parties)
+    named = {path: project for path, project in projects.items() if project}
+    if not named:
+        return found
+    above = dict(parents(found, projects))
+    for path, user in parties.items():
+        own = path if path in projects else above.get(path, "")
+        if own in named and parties.get(own) == user:
+            found[path] = in_project(user, named[own])
+    return found
+
+
 class HeldTimes(NamedTuple):
     """When GPUs were given and taken back, microseconds since 1970, by UUID and party."""
 
@@ -122,7 +140,7 @@ def held_times(
             since[key] = min(since.get(key, started_us), started_us)
         finished_us = _us(one.finished_at)
         if was and finished_us:
-            party = parties.get(one.id) or was.party or UNATTRIBUTED
+            party = parties.get(one.id) or in_project(was.party or UNATTRIBUTED, was.project)
             for uuid in was.gpus:
                 until[uuid, party] = max(until.get((uuid, party), 0), finished_us)
     return HeldTimes(since, until)

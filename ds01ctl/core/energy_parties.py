@@ -12,7 +12,9 @@ import re
 from typing import TYPE_CHECKING
 
 from ds01ctl.core.energy_model import SYSTEM, UNATTRIBUTED, Activity
+from ds01ctl.core.energy_projects import user_of
 from ds01ctl.core.record import NamedTuple
+from ds01ctl.core.split import largest_remainder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -163,14 +165,28 @@ def _whose(
     most: what each party can have used of it whose groups below are gone; None: not known.
     """
     if party is not None:
-        others = [us for name, us in most.items() if name != party]
+        others = [us for name, us in most.items() if user_of(name) != user_of(party)]
         nobodys = cpu_us if None in others else min(cpu_us, sum(us or 0 for us in others))
         theirs = cpu_us - nobodys
+        for name, part in _of_projects(theirs, party, most).items():
+            yield name, part
+            theirs -= part
+            cpu_us -= part
     else:
         # of several the sum is known, the parts are not; of none, it was there too short to be seen
         party, us = next(iter(most.items())) if len(most) == 1 else (UNATTRIBUTED, 0)
         theirs = min(cpu_us, us or 0)
     yield from ((name, us) for name, us in ((party, theirs), (UNATTRIBUTED, cpu_us - theirs)) if us)
+
+
+def _of_projects(cpu_us: int, party: str, most: Mapping[str, int | None]) -> dict[str, int]:
+    """Give a user's projects what they can have used of what is his own."""
+    mine = {
+        name: cpu_us if us is None else min(us, cpu_us)
+        for name, us in most.items()
+        if name != party and user_of(name) == user_of(party)
+    }
+    return largest_remainder(min(cpu_us, sum(mine.values())), mine)
 
 
 def _since(earlier: GroupUse | None, now: GroupUse, seconds: float) -> int:

@@ -60,6 +60,11 @@ def idle_uj_of(delta: Delta, policy: SplitPolicy) -> int:
     return min(delta.uj, max(0, round(watts * (delta.to_s - delta.from_s) * 1e6)))
 
 
+def active_weights(shares: Sequence[GpuShare]) -> Weights:
+    """Weigh what each party does on a GPU, where something is done."""
+    return _of_active(shares).weights
+
+
 def _of_active(shares: Sequence[GpuShare]) -> _Way:
     if any(share.mig_slices > 0 for share in shares):
         return _of_instances(shares)

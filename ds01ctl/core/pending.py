@@ -43,6 +43,10 @@ def joined(earlier: Work | None, later: Work) -> Work:
     """Put two intervals' work together; where one is not known, the other stands for both."""
     if earlier is None:
         return later
+    if earlier.by_project or later.by_project:
+        one, two = (work._replace(by_project=None) for work in (earlier, later))
+        fine = joined(earlier.by_project or one, later.by_project or two)
+        return joined(one, two)._replace(by_project=fine)
     gpus = {uuid: _joined_shares(earlier, later, uuid) for uuid in {*earlier.gpus, *later.gpus}}
     seconds = earlier.seconds + later.seconds
     if earlier.total is None or later.total is None:
@@ -78,11 +82,12 @@ _Lengths = tuple[float, float]
 
 
 def _part(counter: Counter, work: Work) -> Work:
+    fine = _part(counter, work.by_project) if work.by_project else None
     if counter.component != "gpu":
-        return work._replace(gpus={})
+        return work._replace(gpus={}, by_project=fine)
     uuid = counter.name.partition(":")[2]
     known = {uuid: work.gpus[uuid]} if uuid in work.gpus else {}
-    return Work(work.seconds, gpus=known)
+    return Work(work.seconds, gpus=known, by_project=fine)
 
 
 def _joined_activity(earlier: Activity, later: Activity, lengths: _Lengths) -> Activity:
@@ -174,13 +179,15 @@ def _mean_if_known(one: float | None, two: float | None, lengths: _Lengths) -> f
 
 
 def _to_json(work: Work) -> list[Any]:
-    return [work.seconds, work.parties, work.total, work.gpus]
+    fine = [_to_json(work.by_project)] if work.by_project else []
+    return [work.seconds, work.parties, work.total, work.gpus, *fine]
 
 
-def _from_json(seconds: float, parties: Any, total: Any, gpus: Any) -> Work:
+def _from_json(seconds: float, parties: Any, total: Any, gpus: Any, fine: Any = None) -> Work:
     return Work(
         float(seconds),
         {party: Activity(*map(int, row)) for party, row in parties.items()},
         None if total is None else Activity(*map(int, total)),
         {uuid: tuple(GpuShare(*row) for row in rows) for uuid, rows in gpus.items()},
+        _from_json(*fine) if fine else None,
     )

@@ -71,7 +71,8 @@ def _portions(data: Mapping[str, Any]) -> list[str]:
     for one in data["portions"]:
         what = f"{one['component']} {one['device'] or ''}".strip()
         waste = f"idle, held by {clean(one['holder'])}" if one["is_waste"] else ""
-        row = (clean(one["user"], _LONGEST), clean(what, 60), joules(one["joules"]))
+        whose = f"{one['user']} ({one['project']})" if one["project"] else one["user"]
+        row = (clean(whose, 60), clean(what, 60), joules(one["joules"]))
         rows.append((*row, one["basis"], one["split_by"], waste))
     return columns(rows, 60) if len(rows) > 1 else ["nothing to share out"]
 

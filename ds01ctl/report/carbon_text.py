@@ -18,7 +18,6 @@ _WHOLE = 2000
 _LONGEST = 44
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_BARS = 31
-_TITLES = {"user": "USER", "group": "GROUP", "gpu": "GPU", "day": "DAY"}
 _COMPONENTS = {"cpu": "processors", "dram": "memory", "gpu": "GPUs"}
 _CSV = (
     "name", "energy_kwh", "cpu_kwh", "dram_kwh", "gpu_kwh", "other_kwh", "share", "carbon_g",
@@ -61,7 +60,7 @@ def _table(data: Mapping[str, Any], *, is_drawn: bool) -> list[str]:
     drawn = is_drawn and data["by"] != "day"
     extras = extras_of(data, main)
     titles = [
-        _TITLES[data["by"]], *(one["name"].upper() for one in before),
+        data["by"].upper(), *(one["name"].upper() for one in before),
         main["name"].upper() if before else "ENERGY", "CO2e", "SHARE", "WASTE", "+-", *extras,
         *(["TREND"] if drawn else []),
     ]  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 from ds01ctl.core.energy_interval import account
 from ds01ctl.core.energy_memory import Memory, from_json, to_json
 from ds01ctl.core.energy_model import OWN, UNATTRIBUTED, Activity, SplitPolicy
+from ds01ctl.core.energy_projects import party_of
 from ds01ctl.core.gpu_shares import GpuPast
 from tests.nvml.double import GIB, uuid
 from tests.observe.energy_world import MIB, EnergyWorld
@@ -302,6 +303,55 @@ def test_readings_feed_what_counts(host: Host) -> None:
         ("cpu", "alice"): 2_250_000_001,
         ("cpu", "_system"): 750_000_000,
         ("gpu", "alice"): 6_000_000_000,
+    }
+
+
+def test_readings_feed_what_projects_count(host: Host) -> None:
+    """From labels to portions: alice's are shared out among her projects, bob's are as ever."""
+    host.world.zone("intel-rapl:0", "package-0", 0)
+    bob = ALICE.replace("alice", "bob")
+    places = [(1, scope(1, ALICE)), (2, scope(2, ALICE)), (3, scope(3, bob)), (4, scope(4))]
+
+    def use(alice: int, thesis: int, web: int, bobs: int) -> None:
+        for path, us in ((ALICE, alice), (bob, bobs), (places[0][1], thesis), (places[1][1], web)):
+            host.world.group(path, us)
+        host.world.group(places[2][1], bobs)
+        host.world.group(places[3][1], 0)
+        host.world.group("/", alice + bobs)
+
+    labels = [{"ds01.project": "thesis"}, {"com.docker.compose.project": "web"}, {}, {}]
+    labels[3] = {"ds01.project": "nobody's"}
+    entries = []
+    for (number, path), said in zip(places, labels, strict=True):
+        host.world.process(10_000 + number, path)
+        running = {"state": "running", "Pid": 10_000 + number, "Labels": said}
+        entries.append(entry(number, StartedAt="2026-11-26T10:00:00Z", **running))
+        host.engine.answer(f"/containers/{ID(number)}/json", inspect_of(entries[-1]))
+    host.engine.answer("/containers/json?all=1", entries)
+    host.nvml.gpu(0, energy_mj=0)
+    for number in (1, 2, 3):
+        host.nvml.process(0, 10_000 + number)
+    use(0, 0, 0, 0)
+    first = host.read(at_s=100.0)
+    host.world.zone("intel-rapl:0", "package-0", 4_000_000_000)
+    use(30_000_000, 15_000_000, 5_000_000, 10_000_000)
+    host.nvml.gpu(0, energy_mj=6_000_000)
+    for number, sm in ((1, 30), (2, 10), (3, 20)):
+        host.nvml.sample(0, 10_000 + number, at=-S, sm=sm)
+    second = host.read(from_json(to_json(first.memory)), 160.0)
+    assert second.work.parties["alice"].cpu_us == 30_000_000
+    start = account({}, first.counters, first.work, SplitPolicy(), {}, at_s=first.at_s)
+    found = account(start.last, second.counters, second.work, SplitPolicy(), {}, at_s=second.at_s)
+    portions = {(one.component, one.party): one.uj // S for one in found.interval.portions}
+    thesis, web = party_of("alice", "thesis"), party_of("alice", "web")
+    assert portions == {
+        ("cpu", "alice"): 1000,
+        ("cpu", thesis): 1500,
+        ("cpu", web): 500,
+        ("cpu", "bob"): 1000,
+        ("gpu", thesis): 3000,
+        ("gpu", web): 1000,
+        ("gpu", "bob"): 2000,
     }
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import pytest
 
 from ds01ctl.core.energy_books import Hour
+from ds01ctl.core.energy_projects import party_of
 from ds01ctl.paths import Paths
 from ds01ctl.state import State
 from tests.cli.carbon_host import host as host
-from tests.cli.test_carbon_report import KWH, NOVEMBER, SPAN, G, fill, november
+from tests.cli.test_carbon_report import KWH, NOVEMBER, SPAN, G, fill, november, rows
 
 
 def test_recompute(host) -> None:
@@ -65,6 +67,26 @@ def test_another_pue_keeps_who_used_what_when_within_the_hour(host) -> None:
     fill(host, hours)
     data = host.json("carbon", "recompute", *SPAN, "--pue", "1.0")["data"]
     assert [row["after_g"] for row in data["rows"]] == [400, 200]
+
+
+def test_projects_are_computed_anew_as_their_users_are(host) -> None:
+    thesis = party_of("alice", "thesis")
+    month = datetime.fromtimestamp(NOVEMBER * 3600).astimezone()
+    hours = {
+        (NOVEMBER, "alice"): Hour(KWH, carbon_ug=450 * G),
+        (NOVEMBER, thesis): Hour(2 * KWH, carbon_ug=900 * G),
+    }
+    fill(host, hours)
+    data = host.json("carbon", "recompute", *SPAN, "--intensity", "100", "--pue", "1")["data"]
+    (alice,) = data["rows"]
+    assert alice == {"name": "alice", "before_g": 1350, "after_g": 300}
+    found = rows(host.json("carbon", "report", *SPAN, "--by", "project"))
+    assert {name: row["carbon_g"] for name, row in found.items()} == {
+        "thesis": 200,
+        "_no_project": 100,
+    }
+    with State.open_for_reading(Paths(host.root)) as state:
+        assert state.carbon_month(month.year * 100 + month.month) == {"alice": -1050 * G}
 
 
 def test_hours_whose_factor_is_not_known(host) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 import pytest
 
 from ds01ctl.core.energy_books import Factor, GpuHour, Hour
+from ds01ctl.core.energy_projects import OTHERS, party_of, project_in
 from ds01ctl.paths import Paths
 from ds01ctl.state import State
 from tests.cli.carbon_host import CarbonHost
@@ -83,6 +84,80 @@ def test_by_something_else(host, by, names) -> None:
     november(host)
     document = host.json("carbon", "report", *SPAN, "--by", by)
     assert list(rows(document)) == names
+
+
+def projects(host: CarbonHost) -> None:
+    """Two users of one project, one of them in another one as well, and outside of any."""
+    thesis, web = party_of("alice", "thesis"), party_of("alice", "web")
+    hours = {
+        (NOVEMBER, "alice"): Hour(KWH, carbon_ug=100 * G),
+        (NOVEMBER, thesis): Hour(0, 0, 3 * KWH, 0, 0, KWH, 300 * G),
+        (NOVEMBER, web): Hour(2 * KWH, carbon_ug=200 * G),
+        (NOVEMBER, party_of("bob", "web")): Hour(4 * KWH, carbon_ug=400 * G),
+        (NOVEMBER, "_system"): Hour(KWH, carbon_ug=100 * G),
+    }
+    fill(host, hours, {(NOVEMBER, "GPU-1", thesis): GpuHour(3 * KWH, KWH)})
+
+
+def test_by_project(host) -> None:
+    projects(host)
+    document = host.json("carbon", "report", *SPAN, "--by", "project")
+    found = {name: row["energy_kwh"] for name, row in rows(document).items()}
+    assert list(found.items()) == [("web", 6), ("thesis", 3), ("_no_project", 1), ("_system", 1)]
+    assert rows(document)["thesis"]["waste_kwh"] == 1
+    assert rows(document)["web"]["carbon_g"] == 600
+    assert document["data"]["periods"][0]["total"]["energy_kwh"] == 11
+
+
+def test_projects_of_one_user(host) -> None:
+    projects(host)
+    document = host.json("carbon", "report", *SPAN, "--by", "project", "--user", "alice")
+    found = rows(document)
+    assert {name: row["energy_kwh"] for name, row in found.items()} == {
+        "thesis": 3,
+        "web": 2,
+        "_no_project": 1,
+    }
+    assert found["thesis"]["share"] == pytest.approx(3 / 11)
+    # the same energy, however it is told apart
+    for by in ("user", "group", "day", "gpu"):
+        document = host.json("carbon", "report", *SPAN, "--by", by, "--user", "alice")
+        (row,) = rows(document).values()
+        assert (row["energy_kwh"], row["carbon_g"]) == ((3, 300) if by == "gpu" else (6, 600))
+
+
+def test_projects_in_every_form(host) -> None:
+    projects(host)
+    asked = ("carbon", "report", *SPAN, "--by", "project")
+    lines = host.run(*asked).out.splitlines()
+    assert [line.split()[0] for line in lines[:6]] == [
+        "PROJECT",
+        "web",
+        "thesis",
+        "_no_project",
+        "_system",
+        "all",
+    ]
+    found = list(csv.DictReader(io.StringIO(host.run(*asked, "--csv").out)))
+    assert {row["by"] for row in found} == {"project"}
+    assert [row["name"] for row in found] == ["web", "thesis", "_no_project", "_system"]
+    file = host.root / "report.html"
+    host.run(*asked, "--html", file)
+    assert "<th>Project</th>" in file.read_text()
+
+
+def test_hostile_names_of_projects(host) -> None:
+    evil = project_in({"ds01.project": f"{EVIL}\x1b[2J\n=cmd()"})
+    names = [party_of("alice", one) for one in (evil, OTHERS, project_in({"ds01.project": "_x"}))]
+    fill(host, {(NOVEMBER, one): Hour(KWH) for one in names})
+    ran = host.run("carbon", "report", *SPAN, "--by", "project")
+    assert "\x1b" not in ran.out
+    assert "_other_projects: what is beyond the 100 projects of a user" in ran.out
+    assert "ends in ~ and eight digits" in ran.out
+    assert ran.out.splitlines()[3].startswith("_other_projects")
+    file = host.root / "report.html"
+    host.run("carbon", "report", *SPAN, "--by", "project", "--html", file)
+    assert "<script>" not in file.read_text()
 
 
 def test_carbon_of_a_gpu_is_its_part_of_its_users(host) -> None:
@@ -276,7 +351,6 @@ def test_a_page_has_everybodys_use_in_it(host, mask, mode) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--by", "project"), "projects are not told apart"),
         (("--by", "colour"), "is not known"),
         (("--since", "yesterdayish"), "--since 'yesterdayish'"),
         (("--since", "2026-11-02", "--until", "never"), "--until 'never'"),
