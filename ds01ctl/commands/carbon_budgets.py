@@ -1,9 +1,13 @@
-"""Budgets of carbon: what each user has caused this month, and who comes near what he may."""
+"""Budgets of carbon: what users and groups have caused this month, and who is near what he may.
+
+What a group has caused is what those have who are in it now, in all of the month: as in a report
+by group, whoever changes the group takes his month along.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.carbon_findings import BUDGET
 from ds01ctl.core.carbon_series import MONTH
@@ -14,7 +18,7 @@ from ds01ctl.core.prom_recovery import MICRO
 from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ds01ctl.core.carbon_series import Month
     from ds01ctl.core.policy import Policy
@@ -22,23 +26,35 @@ if TYPE_CHECKING:
     from ds01ctl.state import State
 
 KEY = "carbon_budget_kg_per_month"
+GROUP_KEY = "group_carbon_budget_kg_per_month"
 LEVELS = (80, 100)
 """Percent of the budget at which it is told."""
 NOBODY = frozenset({SYSTEM, UNATTRIBUTED, OWN})
-_MARK = "budget "
+_MARK, _GROUP_MARK = "budget ", "group-budget "
 _LAST_S = 4e9
 """Of the year 2096: a file that says it was written later is none of ours."""
 
 
 class Spent(NamedTuple):
-    """What one party has caused this month."""
+    """What one party, or one group as a whole, has caused this month."""
 
-    user: str
+    name: str
     ug: int
     budget_g: float | None = None
     """None: there is none."""
     origin: str = ""
     """Where the budget is written."""
+    is_group: bool = False
+
+    @property
+    def user(self) -> str | None:
+        """Name the user; a group is none."""
+        return None if self.is_group else self.name
+
+    @property
+    def who(self) -> str:
+        """Say who it is."""
+        return f"group {self.name}" if self.is_group else self.name
 
     @property
     def level(self) -> int:
@@ -66,9 +82,25 @@ def month_number(now: datetime) -> int:
 
 
 def spent(state: State, policy: Policy, now: datetime) -> tuple[Spent, ...]:
-    """Say what everybody has caused this month, by name."""
+    """Say what everybody has caused this month, by name, and then groups that have a budget."""
     rows = sorted(state.carbon_month(month_number(now)).items())
-    return tuple(_spent(party, ug, policy) for party, ug in rows)
+    users = tuple(_spent(party, ug, policy) for party, ug in rows)
+    return (*users, *_of_groups(users, policy))
+
+
+def _of_groups(users: Iterable[Spent], policy: Policy) -> Iterator[Spent]:
+    limits = {name: policy.of_group(name, GROUP_KEY) for name in sorted(policy.groups)}
+    limits = {name: limit for name, limit in limits.items() if limit.value is not None}
+    if not limits:
+        return
+    sums: dict[str, int] = {}
+    for one in users:
+        if one.name not in NOBODY:
+            group = str(policy.group_of(one.name).value)
+            sums[group] = sums.get(group, 0) + one.ug
+    for name, limit in limits.items():
+        grams = float(limit.value) * 1000
+        yield Spent(name, sums.get(name, 0), grams, str(limit.origin), is_group=True)
 
 
 def _spent(party: str, ug: int, policy: Policy) -> Spent:
@@ -85,7 +117,7 @@ def note_crossings(state: State, found: Iterable[Spent], now: datetime) -> tuple
     month, marks = month_number(now), state.energy_marks()
     crossed = []
     for one in found:
-        name = f"{_MARK}{one.user}"
+        name = f"{_GROUP_MARK if one.is_group else _MARK}{one.name}"
         if one.level and _told(marks.get(name), month) < one.level:
             crossed.append(Crossing(one, one.level, month))
             state.put_energy_marks({name: f"{month}:{one.level}"})
@@ -126,9 +158,11 @@ def findings(found: Iterable[Spent], now: datetime) -> tuple[Finding, ...]:
 def _finding(one: Spent, now: datetime) -> Finding:
     month = month_number(now)
     subject = {"type": "carbon-budget", "month": f"{month // 100}-{month % 100:02d}"}
-    evidence = (words(one), f"budget from {one.origin}")
+    subject |= {"group": one.name} if one.is_group else {}
+    told = f"{one.who}: {words(one)}" if one.is_group else words(one)
+    evidence = (told, f"budget from {one.origin}")
     severity = "warning" if one.level >= max(LEVELS) else "info"
-    key = (BUDGET, one.user, str(month))
+    key = (BUDGET, one.who, str(month))
     return Finding(BUDGET, severity, one.user, subject, evidence, key, first_seen=now)  # type: ignore[arg-type]  # of two words
 
 
@@ -139,16 +173,29 @@ def words(one: Spent) -> str:
     return f"{mass(grams)} of {mass(budget)} CO2e this month{part}"
 
 
+def row(one: Spent) -> dict[str, Any]:
+    """Give a budget as data."""
+    return {
+        "kind": "group" if one.is_group else "user",
+        "name": one.name,
+        "carbon_g": one.ug / UG_PER_G,
+        "budget_g": one.budget_g,
+        "level_percent": one.level,
+        "origin": one.origin,
+    }
+
+
 def event(one: Crossing) -> Event:
     """Make the event of a level that was reached."""
     from ds01ctl.report.events import Event
 
-    spent_, user = one.spent, one.spent.user
-    details = {
+    spent_ = one.spent
+    details: dict[str, Any] = {"group": spent_.name} if spent_.is_group else {}
+    details |= {
         "month": f"{one.month // 100}-{one.month % 100:02d}",
         "level_percent": one.level,
         "carbon_grams": spent_.ug / UG_PER_G,
         "budget_grams": spent_.budget_g,
     }
-    message = f"{user}: {words(spent_)}"
-    return Event("carbon.budget_warning", user, "ds01ctl carbon", details, message, 4)
+    message = f"{spent_.who}: {words(spent_)}"
+    return Event("carbon.budget_warning", spent_.user, "ds01ctl carbon", details, message, 4)

@@ -177,11 +177,13 @@ def _write_metrics(
     from ds01ctl.report import carbon_metrics, prometheus
 
     policy, factors = found.reading.loaded.policy, found.factors
+    budgets = [(one, one.budget_g) for one in known.spent if one.budget_g is not None]
     now = carbon_metrics.Now(
         factors.intensity,
         factors.pue,
-        {one.user: one.ug for one in known.spent},
-        {one.user: one.budget_g for one in known.spent if one.budget_g is not None},
+        {one.name: one.ug for one in known.spent if not one.is_group},
+        {one.name: grams for one, grams in budgets if not one.is_group},
+        {one.name: (one.ug, grams) for one, grams in budgets if one.is_group},
     )
     families = (
         *carbon_metrics.families(known.totals, now, kwh=bool(policy.value("carbon.kwh_metric"))),

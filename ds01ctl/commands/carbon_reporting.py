@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from ds01ctl.commands.carbon_budgets import Spent
     from ds01ctl.commands.carbon_factors import Factors
     from ds01ctl.core.carbon_report import Period
     from ds01ctl.core.policy import Policy
@@ -65,8 +64,12 @@ def report(question: Question) -> Result:
             carbon_factors.factors_of(loaded.policy, cache, now, paths),
             now,
         )
-        data = _data(asked, periods)
         spent = carbon_budgets.spent(state, loaded.policy, now) if state else ()
+        spent = tuple(one for one in spent if question.user in (None, one.user))
+        data = {
+            **_data(asked, periods),
+            "budgets": [carbon_budgets.row(one) for one in spent if one.budget_g is not None],
+        }
     finally:
         if state:
             state.close()
@@ -76,7 +79,7 @@ def report(question: Question) -> Result:
         os.uname().nodename,
         now,
         gaps,
-        _findings(spent, question, now),
+        carbon_budgets.findings(spent, now),
         data=data,
         failed_gaps=gathering.is_failure(gaps),
     )
@@ -103,11 +106,6 @@ def _mode(path: Path) -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return 0o640 & ~mask
-
-
-def _findings(spent: tuple[Spent, ...], question: Question, now: datetime) -> Any:
-    wanted = [one for one in spent if question.user in (None, one.user)]
-    return carbon_budgets.findings(wanted, now)
 
 
 def _opened(paths: Paths) -> tuple[State | None, tuple[Gap, ...]]:

@@ -9,7 +9,7 @@ from ds01ctl.config.nearest import did_you_mean, nearest
 from ds01ctl.config.nodes import Entry, entries
 from ds01ctl.config.values import WrongValueError, read_old_duration, read_value
 from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
-from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, LOGIN, POLICIES
+from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, GROUP, LIMITS, LOGIN, POLICIES
 from ds01ctl.core.policy import Setting
 from ds01ctl.core.record import NamedTuple
 
@@ -71,7 +71,7 @@ def limits_blocks() -> dict[str, Block]:
     parts = {**loose, "login": block_of(LOGIN)}
     return {
         "defaults": block_of(LIMITS),
-        "group": block_of(LIMITS, parts),
+        "group": block_of((*LIMITS, *GROUP), parts),
         "override": block_of(LIMITS, parts, loose=loose),
         "container type": block_of(CONTAINER_TYPE),
     }
@@ -208,6 +208,7 @@ def _top_advice(name: str) -> str:
 @cache
 def _homes() -> dict[str, frozenset[str]]:
     homes = {"defaults, a group or an override": frozenset(limits_blocks()["defaults"].spellings)}
+    homes["a group in groups"] = frozenset(key.name for key in GROUP)
     homes["a group's aggregate"] = frozenset(key.name for key in AGGREGATE)
     for name, keys in HOST_SECTIONS.items():
         homes[name] = frozenset(key.name for key in keys)

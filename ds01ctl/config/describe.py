@@ -11,7 +11,7 @@ from ds01ctl.config.schemas import SCHEMAS, TEXTS
 from ds01ctl.config.storage import limit_block, project_block
 from ds01ctl.config.values import LISTS, expected
 from ds01ctl.core.host_keys import HOST_SECTIONS, TOP
-from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, LIMITS, POLICIES
+from ds01ctl.core.keys import AGGREGATE, CONTAINER_TYPE, GROUP, LIMITS, POLICIES
 from ds01ctl.core.storage_keys import PROJECT, STORAGE_LIMIT
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def example() -> str:
         *_example_map("defaults:", LIMITS, ""),
         "groups:",
         "  # student:",
-        *_example_lines(LIMITS[:1], "    "),
+        *_example_lines((*LIMITS[:1], *GROUP), "    "),
         "  #   aggregate:",
         *_example_lines(AGGREGATE, "      "),
         "  #   login:  # the keys of aggregate but gpu_limit, for log-ins where they differ",
@@ -157,6 +157,7 @@ def reference() -> str:
     parts = [INTRODUCTION]
     parts += [_table("defaults, groups.NAME, user overrides", LIMITS)]
     parts += [_table("storage.PATH", STORAGE_LIMIT), STORAGE]
+    parts += [_table("groups.NAME alone", GROUP)]
     parts += [_table("groups.NAME.aggregate, user overrides: aggregate", AGGREGATE)]
     parts += [LOGIN]
     parts += [_table("policies, groups.NAME.policies, user overrides: policies", POLICIES)]

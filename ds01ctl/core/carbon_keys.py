@@ -180,6 +180,16 @@ CARBON_SECTIONS: dict[str, tuple[Key, ...]] = {
     "carbon.embodied": _EMBODIED,
 }
 
+GROUP_BUDGET = Key(
+    "group_carbon_budget_kg_per_month",
+    "number",
+    "CO2e that the work of all its members together may cause in a calendar month, beside what each"
+    " of them may; more is told, never stopped.",
+    null="no budget",
+    example=800,
+    unit="kg",
+)
+
 BUDGET = Key(
     "carbon_budget_kg_per_month",
     "number",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from ds01ctl.core.aggregate_keys import AGGREGATE as AGGREGATE
-from ds01ctl.core.carbon_keys import BUDGET
+from ds01ctl.core.carbon_keys import BUDGET, GROUP_BUDGET
 from ds01ctl.core.key import Key, declared
 
 LIMITS: tuple[Key, ...] = (
@@ -137,6 +137,9 @@ LIMITS: tuple[Key, ...] = (
         "reason",
     ),
 )
+
+GROUP = (GROUP_BUDGET,)
+"""Of a group as a whole: in its own map alone, and no member's limit."""
 
 LOGIN = tuple(key for key in AGGREGATE if key.name != "gpu_limit")
 """For log-ins where they differ; what is set nowhere here is as in AGGREGATE."""

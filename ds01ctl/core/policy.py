@@ -177,6 +177,10 @@ class Policy(_Written):
         """Say which group a login is in; an override never changes it."""
         return self._of(self.members, login) or self.setting("default_group")._replace(key="group")
 
+    def of_group(self, name: str, key: str) -> Setting:
+        """Look up what a group as a whole has; no member's limit."""
+        return self.groups.get(name, _NOTHING).get(key) or Setting(key, None, None)
+
     def has_override(self, login: str) -> bool:
         """Tell whether a user has a value of their own: all others share their group's."""
         return self._of(self.overrides, login) is not None

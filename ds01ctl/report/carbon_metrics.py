@@ -36,6 +36,8 @@ class Now(NamedTuple):
     """Of this month, by party."""
     budgets_g: Mapping[str, float] = {}
     """Of this month, by user; who has none is not in it."""
+    groups: Mapping[str, tuple[int, float]] = {}
+    """What groups that have a budget have caused, in micrograms, and that budget, in grams."""
 
 
 def families(totals: Totals, now: Now, *, kwh: bool) -> Iterator[Family]:
@@ -155,3 +157,16 @@ def _budgets(now: Now) -> Iterator[Family]:
         "CO2 equivalent that the policy gives a user for a calendar month.",
         tuple(Sample({"user": user}, grams) for user, grams in now.budgets_g.items()),
     )
+    if now.groups:
+        yield Family(
+            "ds01_carbon_group_month_grams",
+            "gauge",
+            "CO2 equivalent of this calendar month so far, operational, of a group's members.",
+            tuple(Sample({"group": name}, ug // MICRO) for name, (ug, _) in now.groups.items()),
+        )
+        yield Family(
+            "ds01_carbon_group_budget_grams",
+            "gauge",
+            "CO2 equivalent that the policy gives a group as a whole for a calendar month.",
+            tuple(Sample({"group": name}, grams) for name, (_, grams) in now.groups.items()),
+        )

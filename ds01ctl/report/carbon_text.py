@@ -142,6 +142,9 @@ def foot(data: Mapping[str, Any]) -> list[str]:
     if main["total"] is not None and main["not_counted"]:
         names = ", ".join(_COMPONENTS[one] for one in main["not_counted"])
         lines.append(f"nothing was counted of: {names}; ds01ctl carbon check says what is read")
+    # of those that are near it a finding tells
+    groups = [one for one in data["budgets"] if one["kind"] == "group"]
+    lines += [_budget(one) for one in groups if not one["level_percent"]]
     lines += [f"note: {clean(note, _WHOLE)}" for note in data["notes"]]
     if data["equivalences"] and main["total"] is not None:
         lines.append(_equivalences(main["total"]["carbon_g"]))
@@ -176,6 +179,13 @@ def now_line(now: Mapping[str, Any]) -> str:
         f"{now['g_per_kwh']:.4g} g CO2e/kWh{zone}{when} ({source}), PUE {now['pue']:g},"
         f" idle energy by {now['idle']}"
     )
+
+
+def _budget(one: Mapping[str, Any]) -> str:
+    """Say how much of a group's budget is used."""
+    part = f" ({one['carbon_g'] / one['budget_g']:.0%})" if one["budget_g"] else ""
+    amounts = f"{mass(one['carbon_g'])} of {mass(one['budget_g'])}"
+    return f"budget of group {clean(one['name'])}: {amounts} CO2e this month{part}"
 
 
 def _modelled(data: Mapping[str, Any], main: Mapping[str, Any]) -> list[str]:

@@ -354,6 +354,51 @@ def test_a_budget_is_told_once_and_stops_nothing(host) -> None:
     assert f'ds01_carbon_budget_grams{{user="{BOB}"}}' not in shown
 
 
+def test_a_groups_budget_is_for_all_its_members_together(host) -> None:
+    def policy(*members: str, more: str = "") -> None:
+        listed = ", ".join(f'"{one}"' for one in members)
+        host.policy(f"carbon: {{zone: DE, {WATTS}}}\ndefault_group: others\ngroups:\n"
+                    f"  lab: {{group_carbon_budget_kg_per_month: 0.00003, members: [{listed}]}}\n"
+                    f"  others: {{{more}}}\n")  # fmt: skip
+
+    policy(ALICE, BOB)
+    host.run("carbon", "sample")
+    for _ in range(2):
+        document = counted(host)
+    (finding,) = document["findings"]
+    assert (finding["kind"], finding["user"]) == ("carbon-budget", None)
+    assert finding["subject"]["group"] == "lab"
+    assert finding["evidence"][0].startswith("group lab: ")
+    told = [one for one in host.events() if one["event_type"] == "carbon.budget_warning"]
+    assert [(one["details"]["group"], one["details"]["level_percent"]) for one in told] == [
+        ("lab", 100)
+    ]
+    shown = host.metrics()
+    assert shown['ds01_carbon_group_budget_grams{group="lab"}'] == pytest.approx(0.03)
+    assert 'ds01_carbon_group_budget_grams{group="others"}' not in shown
+    (lab,) = host.json("carbon", "report")["data"]["budgets"]
+    assert (lab["kind"], lab["name"], lab["budget_g"]) == ("group", "lab", pytest.approx(0.03))
+    grams = {row["name"]: row["carbon_g"] for row in month_rows(host)}
+    assert lab["carbon_g"] == pytest.approx(grams[ALICE] + grams[BOB])
+    out = host.run("carbon", "report").out
+    assert "warning carbon-budget: group lab: " in out
+    assert "budget of group" not in out
+    # who is asked for alone is no group
+    assert host.json("carbon", "report", "--user", ALICE)["data"]["budgets"] == []
+
+    # bob goes, and takes his month along, which is a small part of the others'
+    policy(ALICE, more="group_carbon_budget_kg_per_month: 1")
+    found = {
+        row["name"]: row["carbon_g"] for row in host.json("carbon", "report")["data"]["budgets"]
+    }
+    assert found == {"lab": pytest.approx(grams[ALICE]), "others": pytest.approx(grams[BOB])}
+    assert "budget of group others: " in host.run("carbon", "report").out
+
+
+def month_rows(host) -> list[dict]:
+    return host.json("carbon", "report")["data"]["periods"][-1]["rows"]
+
+
 def test_hours_past_keeping_are_forgotten_and_totals_stay(host) -> None:
     host.policy(f"carbon: {{zone: DE, {WATTS}, history_days: 30}}\n")
     host.run("carbon", "sample")
@@ -419,7 +464,8 @@ def test_what_was_modelled_in_an_hour_stays_told(host) -> None:
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool")
 def test_promtool_finds_nothing(host) -> None:
-    host.policy("carbon: {zone: DE, kwh_metric: true}\ndefaults: {carbon_budget_kg_per_month: 1}\n")
+    host.policy("carbon: {zone: DE, kwh_metric: true}\ndefaults: {carbon_budget_kg_per_month: 1}\n"
+                "groups: {student: {group_carbon_budget_kg_per_month: 9}}\n")  # fmt: skip
     host.run("carbon", "sample")
     counted(host)
     text = host.metrics_path.read_bytes()

@@ -219,3 +219,43 @@ def test_budget_that_is_wrong(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, "defaults:\n  carbon_budget_kg_per_month: -1\n")
     assert problem.line == 2
     assert problem.message == "is -1; expected a number, or null: no budget"
+
+
+def test_budget_of_a_group_is_no_members_limit(tmp_path: Path) -> None:
+    text = BUDGETS.replace("student: {", "student: {group_carbon_budget_kg_per_month: 300, ")
+    policy = load(tmp_path, text)
+    setting = policy.of_group("student", "group_carbon_budget_kg_per_month")
+    assert setting.value == 300
+    assert setting.origin is not None
+    assert setting.origin.line == 3
+    assert policy.of_group("staff", "group_carbon_budget_kg_per_month").value is None
+    assert policy.of_group("nobody", "group_carbon_budget_kg_per_month").value is None
+    assert policy.limit("ann", "carbon_budget_kg_per_month").value == 20
+    assert "group_carbon_budget_kg_per_month" not in user_keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        (
+            "groups:\n  student:\n    group_carbon_budget_kg_per_month: lots\n",
+            3,
+            "expected a number, or null: no budget",
+        ),
+        ("groups:\n  student:\n    group_carbon_budget_kg_per_month: -5\n", 3, "is -5"),
+        (
+            "defaults:\n  group_carbon_budget_kg_per_month: 5\n",
+            2,
+            "did you mean carbon_budget_kg_per_month?",
+        ),
+        (
+            "user_overrides:\n  ann:\n    group_carbon_budget_kg_per_month: 5\n",
+            3,
+            "unknown key",
+        ),
+    ],
+)
+def test_budget_of_a_group_that_is_wrong(tmp_path: Path, text: str, line: int, told: str) -> None:
+    (problem,) = problems_of(tmp_path, text)
+    assert problem.line == line
+    assert told in problem.message
