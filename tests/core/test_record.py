@@ -1,4 +1,4 @@
-"""Named tuples that are completed late do what those of `typing` do."""
+"""Named tuples whose constructors are shared do what those of `typing` do."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Derived(Ours):
         return self.both * 2
 
 
-class Never(NamedTuple):
-    """Nobody makes a value of it before it is looked at."""
+class Other(NamedTuple):
+    """As many fields as in the others."""
 
     one: int
     two: int = 2
@@ -109,9 +109,29 @@ def test_a_class_derived_from_one_is_like_any_other() -> None:
     assert Derived(1) == Ours(1)
 
 
-def test_nothing_is_made_before_the_first_value() -> None:
-    assert "__new__" not in vars(Never)
-    assert Never._fields == ("one", "two")
-    assert Never._field_defaults == {"two": 2}
-    assert Never._make((1, 2)).two == 2
-    assert "__new__" in vars(Never)
+def test_a_wrong_call_names_the_class() -> None:
+    with pytest.raises(TypeError, match=r"Ours\.__new__\(\).*'left'"):
+        Ours()  # type: ignore[call-arg]  # on purpose
+    with pytest.raises(TypeError, match="middle"):
+        Ours(1)._replace(middle=2)  # type: ignore[call-arg]  # on purpose
+    with pytest.raises(TypeError, match="got 3"):
+        Ours._make((1, "a", 3))
+
+
+def test_classes_of_as_many_fields_keep_their_own_names_and_defaults() -> None:
+    """Their constructors are compiled once."""
+    assert (Other(1), Other(one=3, two=4)) == ((1, 2), (3, 4))
+    assert Ours(left=1) == (1, "r")
+    with pytest.raises(TypeError):
+        Other(left=1)  # type: ignore[call-arg]  # on purpose
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_any_number_of_fields(count: int) -> None:
+    names = [f"f{at}" for at in range(count)]
+    kind: Any = type(NamedTuple)
+    cls = kind("Many", (NamedTuple,), {"__annotations__": dict.fromkeys(names)})
+    assert cls(*range(count)) == tuple(range(count))
+    assert cls(**{name: at for at, name in enumerate(names)})._asdict() == {
+        name: at for at, name in enumerate(names)
+    }
