@@ -1,8 +1,7 @@
 """Read totals back from our own ``.prom`` file, when the store was lost or is older than it.
 
-A counter that Prometheus has seen must never be less: so each total is the larger of the store's
-and the file's. Only what we write ourselves is read (`ds01ctl.report.prometheus`); a line that is
-anything else is told, and the store's value holds.
+Only what we write ourselves is read (`ds01ctl.report.prometheus`); a line that is anything else is
+told, and left out.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ _NAME = "[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*"'
 _SERIES = re.compile(rf"({_NAME})(?:\{{({_LABEL}(?:,{_LABEL})*)\}})? (\S+)")
 _ONE_LABEL = re.compile(r'([a-zA-Z0-9_]+)="((?:[^"\\\n]|\\[\\"n])*)"')
-_NUMBER = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:e\+?([0-9]{1,2}))?")
+_NUMBER = r"([0-9]+)(?:\.([0-9]+))?(?:e\+?([0-9]{1,2}))?"
 _LONGEST = 64
 """Characters of a number; ours have 20."""
 _COMMENT = re.compile(rf"# (HELP|TYPE) ({_NAME}) (.+)")
-_ESCAPED = re.compile(r"\\(.)")
+_ESCAPED = r"\\(.)"
 
 
 class Series(NamedTuple):
@@ -40,33 +39,6 @@ class Series(NamedTuple):
 def series(name: str, labels: Mapping[str, str]) -> Series:
     """Name a series; the order of the labels does not matter."""
     return Series(name, tuple(sorted(labels.items())))
-
-
-class Recovered(NamedTuple):
-    """Totals that are not less than what was shown before."""
-
-    totals: Mapping[Series, int]
-    """In millionths of the unit: microjoules, micrograms."""
-    raised: tuple[Series, ...]
-    """Those of which the file shows more than the store knew."""
-    problems: tuple[str, ...]
-    """``line 7: …``, for each line that is not what we write."""
-
-
-def recover(text: str, totals: Mapping[Series, int]) -> Recovered:
-    """Take the larger of each total and what the file shows, in millionths.
-
-    The file shows whole units: a total that is not less in whole units stays as exact as it is.
-    totals: with what this run adds, so that a store put back does not count the time since twice.
-    """
-    shown, problems = parse(text)
-    found = dict(totals)
-    raised = []
-    for one, micro in sorted(shown.items()):
-        if micro // MICRO > found.get(one, 0) // MICRO:
-            found[one] = micro
-            raised.append(one)
-    return Recovered(found, tuple(raised), problems)
 
 
 def parse(text: str) -> tuple[dict[Series, int], tuple[str, ...]]:
@@ -142,21 +114,25 @@ class _Reading:
 
 
 def _labels(text: str) -> list[tuple[str, str]]:
-    return [(name, _unescaped(value)) for name, value in _ONE_LABEL.findall(text)]
+    found: list[tuple[str, str]] = _ONE_LABEL.findall(text)
+    return [(name, _unescaped(value)) for name, value in found] if "\\" in text else found
 
 
 def _unescaped(value: str) -> str:
-    if "\\" not in value:
-        return value
     take: Callable[[re.Match[str]], str] = lambda m: "\n" if m[1] == "n" else m[1]  # noqa: E731
-    return _ESCAPED.sub(take, value)
+    return re.sub(_ESCAPED, take, value)
 
 
 def _micro(value: str) -> int | None:
     """Read a number that is not negative, rounded down; None: no such, or too large to store."""
-    number = _NUMBER.fullmatch(value) if len(value) <= _LONGEST else None
-    if not number:
+    if len(value) > _LONGEST:
         return None
-    whole, part, power = number[1], number[2] or "", int(number[3] or 0)
-    micro = int(whole + part) * MICRO * 10**power // 10 ** len(part)
+    if value.isascii() and value.isdigit():
+        # as nearly all of ours are
+        micro = int(value) * MICRO
+    elif number := re.fullmatch(_NUMBER, value):
+        whole, part, power = number[1], number[2] or "", int(number[3] or 0)
+        micro = int(whole + part) * MICRO * 10**power // 10 ** len(part)
+    else:
+        return None
     return micro if micro <= LARGEST else None

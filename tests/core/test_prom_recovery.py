@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ds01ctl.core.prom_recovery import LARGEST, MICRO, Series, parse, recover, series
+from ds01ctl.core.prom_recovery import LARGEST, MICRO, Series, parse, series
 from ds01ctl.report.prometheus import Family, Sample, render
 
 ENERGY = "ds01_energy_joules_total"
@@ -36,34 +36,14 @@ def prom(totals: dict[Series, float]) -> str:
 FILE = prom({energy("ann"): 12, energy("bob"): 5, series(GRAMS, {"user": "ann"}): 3})
 
 
-def test_the_store_is_lost() -> None:
-    found = recover(FILE, {})
-    assert found.totals == {
+def test_totals_are_read_in_millionths() -> None:
+    shown, problems = parse(FILE)
+    assert shown == {
         energy("ann"): 12 * MICRO,
         energy("bob"): 5 * MICRO,
         series(GRAMS, {"user": "ann"}): 3 * MICRO,
     }
-    assert set(found.raised) == set(found.totals)
-    assert found.problems == ()
-
-
-def test_the_larger_one_holds_for_each_series() -> None:
-    """The same whole unit is no reason to forget the rest of it."""
-    store = {energy("ann"): 12_999_999, energy("bob"): 4_999_999, energy("cy"): 7}
-    found = recover(FILE, store)
-    assert found.totals == {
-        energy("ann"): 12_999_999,
-        energy("bob"): 5 * MICRO,
-        energy("cy"): 7,
-        series(GRAMS, {"user": "ann"}): 3 * MICRO,
-    }
-    assert energy("ann") not in found.raised
-    assert energy("bob") in found.raised
-
-
-def test_a_second_recovery_changes_nothing() -> None:
-    once = recover(FILE, {})
-    assert recover(FILE, once.totals) == (once.totals, (), ())
+    assert problems == ()
 
 
 def test_gauges_are_not_totals() -> None:
@@ -71,7 +51,7 @@ def test_gauges_are_not_totals() -> None:
 
 
 def test_no_file() -> None:
-    assert recover("", {energy("ann"): 7}) == ({energy("ann"): 7}, (), ())
+    assert parse("") == ({}, ())
 
 
 HEAD = f"# HELP {ENERGY} By user.\n# TYPE {ENERGY} counter\n"
@@ -107,29 +87,26 @@ ODD = {
 
 @pytest.mark.parametrize(("text", "problem"), ODD.values(), ids=ODD)
 def test_what_is_odd_is_told_and_not_taken(text: str, problem: str) -> None:
-    found = recover(text, {energy("ann"): 7})
-    assert found.totals == {energy("ann"): 7}
-    assert found.raised == ()
-    assert found.problems[0].startswith(problem)
-    assert len(found.problems[0]) < 200
+    shown, problems = parse(text)
+    assert shown == {}
+    assert problems[0].startswith(problem)
+    assert len(problems[0]) < 200
 
 
 def test_one_odd_line_does_not_spoil_the_others() -> None:
     lines = FILE.splitlines(keepends=True)
     odd = next(i for i, line in enumerate(lines) if 'user="ann"' in line and ENERGY in line)
-    found = recover("".join([*lines[:odd], "garbage\n", *lines[odd + 1 :]]), {})
-    assert set(found.totals) == {energy("bob"), series(GRAMS, {"user": "ann"})}
-    assert found.problems == (f"line {odd + 1}: not a series",)
+    shown, problems = parse("".join([*lines[:odd], "garbage\n", *lines[odd + 1 :]]))
+    assert set(shown) == {energy("bob"), series(GRAMS, {"user": "ann"})}
+    assert problems == (f"line {odd + 1}: not a series",)
 
 
 def test_a_series_that_is_there_twice_is_not_known() -> None:
-    found = recover(f"{HEAD}{LINE}{LINE.replace('12', '99')}", {})
-    assert found.totals == {}
-    assert found.problems == (
-        "line 4: ds01_energy_joules_total is there twice with the same labels",
-    )
-    again = recover(f"{HEAD}{LINE}{HEAD}", {})
-    assert again.problems == ("line 5: a second TYPE of ds01_energy_joules_total",)
+    shown, problems = parse(f"{HEAD}{LINE}{LINE.replace('12', '99')}")
+    assert shown == {}
+    assert problems == ("line 4: ds01_energy_joules_total is there twice with the same labels",)
+    _, problems = parse(f"{HEAD}{LINE}{HEAD}")
+    assert problems == ("line 5: a second TYPE of ds01_energy_joules_total",)
 
 
 def test_the_largest_that_the_store_takes() -> None:
@@ -147,18 +124,15 @@ def test_numbers_as_we_write_them(value: float) -> None:
 @settings(max_examples=300, derandomize=True, database=None, deadline=None)
 @given(st.dictionaries(st.text(max_size=4), st.integers(0, LARGEST), max_size=4))
 def test_what_we_write_is_what_we_read(users: dict[str, int]) -> None:
-    """Any name, any total: the store loses less than a joule of each."""
+    """Any name, any total: less than a joule of each is lost."""
     named = {user.encode(errors="replace").decode(): uj for user, uj in users.items()}
-    found = recover(prom({energy(user): uj // MICRO for user, uj in named.items()}), {})
-    assert found.problems == ()
-    assert found.totals == {
-        energy(user): uj // MICRO * MICRO for user, uj in named.items() if uj >= MICRO
-    }
+    shown, problems = parse(prom({energy(user): uj // MICRO for user, uj in named.items()}))
+    assert problems == ()
+    assert shown == {energy(user): uj // MICRO * MICRO for user, uj in named.items()}
 
 
 @settings(max_examples=500, derandomize=True, database=None, deadline=None)
 @given(st.integers(0, len(FILE)), st.integers(0, len(FILE)), st.text(max_size=3))
-def test_no_damage_makes_it_fail_or_less(start: int, end: int, put: str) -> None:
-    store = {energy("ann"): 11 * MICRO, energy("bob"): 9 * MICRO}
-    found = recover(FILE[: min(start, end)] + put + FILE[max(start, end) :], store)
-    assert all(found.totals[one] >= uj for one, uj in store.items())
+def test_no_damage_makes_it_fail_or_negative(start: int, end: int, put: str) -> None:
+    shown, _ = parse(FILE[: min(start, end)] + put + FILE[max(start, end) :])
+    assert all(0 <= micro <= LARGEST for micro in shown.values())

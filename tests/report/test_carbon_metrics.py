@@ -65,6 +65,18 @@ def test_what_is_lost_comes_back() -> None:
     assert text(found.totals) == text(TOTALS)
 
 
+def test_the_larger_one_holds_for_each_series() -> None:
+    """The same whole unit is no reason to forget the rest of it."""
+    users = {("alice", "cpu", "measured"): 5 * J, ("bob", "cpu", "measured"): 5 * J}
+    store = Totals(
+        {("alice", "cpu", "measured"): 5 * J + 999_999, ("bob", "cpu", "measured"): 5 * J - 1}
+    )
+    found = recovered(text(Totals(users)), store)
+    assert found.totals.energy == {("bob", "cpu", "measured"): 5 * J}
+    assert [name for name in found.raised if "bob" in name] == [*found.raised]
+    assert recovered(text(Totals(users)), Totals(users)).raised == ()
+
+
 @pytest.mark.parametrize(
     "line",
     [
