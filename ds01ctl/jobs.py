@@ -1,12 +1,14 @@
 """JOBS: what runs on a schedule, one row a job. unitfiles renders them, `units status` shows them.
 
-Pure data: this module imports nothing of ours.
+Pure data: this module imports nothing of ours but what its rows are made of.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from ds01ctl.core.record import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,14 +213,15 @@ _UNITS = {
     "h": 3600, "hr": 3600, "hour": 3600, "hours": 3600,
     "d": 86400, "day": 86400, "days": 86400,
 }  # fmt: skip
-_PART = re.compile(r"\s*(\d{1,6})\s*([a-z]+)\s*", re.ASCII)
+_PART = r"(?a)\s*(\d{1,6})\s*([a-z]+)\s*"
 
 
 def span_s(text: str) -> int | None:
     """Read a time span such as ``30s`` or ``1h 30min``, in seconds; None: it is not one."""
+    pattern = re.compile(_PART)
     seconds, at = 0, 0
     while at < len(text):
-        part = _PART.match(text, at)
+        part = pattern.match(text, at)
         if part is None or part[2] not in _UNITS:
             return None
         seconds += int(part[1]) * _UNITS[part[2]]

@@ -15,7 +15,7 @@ EVERYTHING = {
     "quotactl", "treewalk", "cleanupstate", "energystate", "energyhours",
 }  # fmt: skip
 ALLOWED = {
-    "jobs": set(),
+    "jobs": {"core"},
     "unitfiles": {"jobs", "unitfiles"},
     "cron": {"cron", "core", "errors", "unitfiles"},
     "core": {"core", "jobs"},
@@ -32,7 +32,7 @@ ALLOWED = {
     "quotactl": {"core", "errors"},
     "store": {"core", "errors"},
     "state": {"store", "core", "paths", "cleanupstate", "quotastate", "energystate"},
-    "cleanupstate": {"store"},
+    "cleanupstate": {"store", "core"},
     "energystate": {"energyhours", "store", "core"},
     "energyhours": {"store", "core"},
     "quotastate": {"store"},

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ds01ctl.commands.gathering import uids_of
 from ds01ctl.core.energy_parties import uid_of
 from ds01ctl.core.owner import logins_to_ask, paths_to_ask
-from ds01ctl.core.slice_names import user_part
+from ds01ctl.core.slice_names import keyed_uid, user_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from ds01ctl.core.policy import Policy
     from ds01ctl.paths import Paths
 
-_KEYED = r"u\d{1,10}"
 _GOOD_FOR_US = 3600 * 1_000_000
 
 
@@ -48,7 +46,7 @@ def named(
     home_dirs = tuple(str(home) for home in policy.value("users.home_dirs"))
     logins = {login for one in snapshot.containers for login in logins_to_ask(one)}
     parts = set(_parts_of(groups, str(policy.value("platform.slice"))))
-    keyed = {int(part[1:]) for part in parts if re.fullmatch(_KEYED, part)}
+    keyed = {uid for part in parts if (uid := keyed_uid(part)) is not None}
     folders = {path for one in snapshot.containers for path in paths_to_ask(one, home_dirs)}
     uids = {uid for path in groups if (uid := uid_of(path)) is not None}
     uids |= uids_of(snapshot) | keyed

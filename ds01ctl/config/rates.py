@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ds01ctl.core.properties import cpus_text
+from ds01ctl.core.quantity import cpus_text
 
 _MOST_CPUS = 8192
 """CONFIG_NR_CPUS of the widest kernels; more is a typing error."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from ds01ctl.core.cgroup_path import classify, is_below
 from ds01ctl.core.policy import canonical
 from ds01ctl.core.record import NamedTuple
-from ds01ctl.core.slice_names import user_part
+from ds01ctl.core.slice_names import keyed_uid, user_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,6 @@ _FOLDER_LABELS = (
 )
 _LOGIN = r"[^\s/:\x00-\x1f\x7f]{1,256}"
 _NAME_WITH_UID = r".+\._\.(\d{1,10})"
-_UID_SLICE = r"u(\d{1,10})"
 
 
 class Owner(NamedTuple):
@@ -103,8 +102,8 @@ class People:
 
     def of_slice(self, part: str) -> str | None:
         """Find the one login that the user part of a slice name stands for."""
-        if match := re.fullmatch(_UID_SLICE, part):
-            return self.login(int(match[1]))
+        if (uid := keyed_uid(part)) is not None:
+            return self.login(uid)
         logins = self._by_canonical.get(part, set())
         return next(iter(logins)) if len(logins) == 1 else None
 

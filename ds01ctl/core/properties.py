@@ -258,17 +258,6 @@ def fits(in_use_bytes: int, limit: str) -> bool:
     return in_use_bytes <= number(limit) * 31 / 32
 
 
-def cpus_text(cpus: Iterable[int]) -> str:
-    """Write a set of CPUs as the kernel does: ``0-3,8``."""
-    runs: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if runs and cpu == runs[-1][1] + 1:
-            runs[-1][1] = cpu
-        else:
-            runs.append([cpu, cpu])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
-
-
 def number(value: str) -> float:
     """Give a value's size, to be compared with others of its kind."""
     return float("inf") if value == NONE else float(value.rstrip("%"))

@@ -1,4 +1,4 @@
-"""Sizes, durations and moments as admins write them; exact, and never a guess at a unit."""
+"""Sizes, sets of CPUs, durations and moments, as admins write them; never a guess at a unit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from fractions import Fraction
 
 # text, not compiled: most runs need only one of them
@@ -46,6 +47,17 @@ def size_text(size: int) -> str:
         if size >= 1 << power:
             return f"{size / (1 << power):.6g}{letter}"
     return str(size)
+
+
+def cpus_text(cpus: Iterable[int]) -> str:
+    """Write a set of CPUs as the kernel does: ``0-3,8``."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and cpu == runs[-1][1] + 1:
+            runs[-1][1] = cpu
+        else:
+            runs.append([cpu, cpu])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def parse_percent(text: str) -> int | float:

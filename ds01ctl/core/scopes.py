@@ -18,7 +18,6 @@ from ds01ctl.core.properties import (
     BY_NAME,
     NONE,
     Property,
-    cpus_text,
     fits,
     is_above,
     least_rates,
@@ -28,6 +27,7 @@ from ds01ctl.core.properties import (
     rates_of,
     rates_text,
 )
+from ds01ctl.core.quantity import cpus_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence, Set

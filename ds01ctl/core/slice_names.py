@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from ds01ctl.core.people import Person
 
-_UID_FORM = r"u\d{1,10}"
+_MOST_DIGITS = 10
+"""Of a uid, which has 32 bits."""
 _LONGEST = 255
 """NAME_MAX: a control group is a folder."""
 
@@ -76,7 +77,7 @@ def _why_not(person: Person, form: str, logins: Collection[str]) -> str | None:
     if others := sorted(set(logins) - {person.login}):
         together = " and ".join([person.login, *others])
         return f"{together} all become {form} in a slice's name"
-    if re.fullmatch(_UID_FORM, form) and form != f"u{person.uid}":
+    if keyed_uid(form) is not None and form != f"u{person.uid}":
         return f"{form} would be read as somebody's uid"
     return None
 
@@ -88,6 +89,13 @@ def user_part(unit: str, root: str) -> str | None:
         return None
     group, dash, part = unit[len(stem) : -len(".slice")].rpartition("-")
     return part if group and dash and part else None
+
+
+def keyed_uid(part: str) -> int | None:
+    """Read the uid that a user part stands for, such as ``u10001``; None: it is a login's form."""
+    digits = part[1:]
+    is_keyed = part.startswith("u") and digits.isdecimal() and len(digits) <= _MOST_DIGITS
+    return int(digits) if is_keyed else None
 
 
 def cgroup_of(unit: str) -> str:
