@@ -31,6 +31,22 @@ def parse_time(text: str) -> datetime | None:
         raise ValueError(f"not a time of this calendar: {text[:40]!r}") from None
 
 
+def time_in(value: object) -> datetime | None:
+    """Read an RFC 3339 time out of an engine's JSON; None for anything else, and for "never"."""
+    try:
+        return parse_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def seconds_in(value: object) -> datetime | None:
+    """Read seconds since 1970 out of an engine's JSON, as a number or text; None: they are not."""
+    try:
+        return datetime.fromtimestamp(int(value), timezone.utc)  # type: ignore[call-overload]  # any JSON
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
 def boot_time(paths: Paths) -> datetime:
     """Read when the host booted (``btime`` of /proc/stat, to the second); raises Ds01Error."""
     file = paths.proc / "stat"

@@ -7,13 +7,12 @@ value: it is counted, and then the engine has not told all.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 from typing import Any
 
 from ds01ctl.core.image_model import CacheRecord, EngineEvent, Holder, Image, Network, Volume
 from ds01ctl.core.image_names import is_id, whole_id
 from ds01ctl.observe import engine_json
-from ds01ctl.observe.clock import parse_time
+from ds01ctl.observe.clock import seconds_in, time_in
 
 Json = dict[str, Any]
 _REFERENCE = re.compile(r"[\w][\w.:/@+-]{0,500}", re.ASCII)
@@ -33,7 +32,7 @@ def image(engine: str, entry: object) -> Image | None:
         tags=_references(fields.get("RepoTags")),
         digests=_references(fields.get("RepoDigests")),
         parent=whole_id(parent) if is_id(parent) else "",
-        created_at=_seconds(fields.get("Created")),
+        created_at=seconds_in(fields.get("Created")),
         size_bytes=_count(fields.get("Size")),
         shared_bytes=_count(fields.get("SharedSize")),
         labels=_labels(fields.get("Labels")),
@@ -85,7 +84,7 @@ def network(engine: str, entry: object) -> Network | None:
         name=name,
         driver=_text(fields.get("Driver")),
         scope=_text(fields.get("Scope")),
-        created_at=_time(fields.get("Created")),
+        created_at=time_in(fields.get("Created")),
         labels=_labels(fields.get("Labels")),
         is_special=bool(fields.get("Ingress") or fields.get("ConfigOnly")),
     )
@@ -101,7 +100,7 @@ def volume(engine: str, entry: object) -> Volume | None:
         engine=engine,
         name=name,
         driver=_text(fields.get("Driver")),
-        created_at=_time(fields.get("CreatedAt")),
+        created_at=time_in(fields.get("CreatedAt")),
         mountpoint=_text(fields.get("Mountpoint")),
         labels=_labels(fields.get("Labels")),
         size_bytes=_count(_dict(fields.get("UsageData")).get("Size")),
@@ -121,7 +120,7 @@ def cache_record(engine: str, entry: object) -> CacheRecord | None:
         size_bytes=size,
         shared=fields.get("Shared") is True,
         in_use=fields.get("InUse") is True,
-        last_used_at=_time(fields.get("LastUsedAt")),
+        last_used_at=time_in(fields.get("LastUsedAt")),
         description=_text(fields.get("Description"))[:200],
     )
 
@@ -172,20 +171,6 @@ def _labels(value: object) -> dict[str, str]:
 def _count(value: object) -> int | None:
     """Read a number of things; an engine says -1 for what it did not count."""
     return value if type(value) is int and value >= 0 else None
-
-
-def _seconds(value: object) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(int(value), timezone.utc)  # type: ignore[call-overload]  # any JSON
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        return parse_time(_text(value))
-    except ValueError:
-        return None
 
 
 def _text(value: object) -> str:

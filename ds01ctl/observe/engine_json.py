@@ -6,14 +6,16 @@ Any field may be missing, null or of another type: an engine may be a user's own
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.model import Container, ContainerConfig, DeviceRequest, Mount
-from ds01ctl.observe.clock import parse_time
+from ds01ctl.observe.clock import seconds_in, time_in
 from ds01ctl.observe.container_facts import KnownFacts
 from ds01ctl.observe.procfs import is_pid
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _ID = r"[0-9a-f]{64}"
 # podman writes it without the name of the hash
@@ -124,8 +126,8 @@ def facts_of(engine: str, answer: Json) -> KnownFacts:
         engine=engine,
         state=_state(state.get("Status")),
         pid=_pid(state.get("Pid")),
-        started_at=_time(state.get("StartedAt")),
-        finished_at=_time(state.get("FinishedAt")),
+        started_at=time_in(state.get("StartedAt")),
+        finished_at=time_in(state.get("FinishedAt")),
         config=_config(_dict(answer.get("HostConfig")), _dict(answer.get("Config"))),
     )
 
@@ -193,20 +195,10 @@ def _name(names: list[Any]) -> str:
 def _created(value: object) -> datetime | None:
     """Read whole seconds since 1970, as a number or text, or of an RFC 3339 time."""
     if isinstance(value, str) and not value.isdecimal():
-        at = _time(value)
+        at = time_in(value)
         # the list gives no fraction, an inspect nine digits: one container, one time
         return at.replace(microsecond=0) if at else None
-    try:
-        return datetime.fromtimestamp(int(value), timezone.utc)  # type: ignore[call-overload]  # any JSON
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        return parse_time(_text(value))
-    except ValueError:
-        return None
+    return seconds_in(value)
 
 
 def _labels(value: object) -> dict[str, str]:
