@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ds01ctl.core.cleanup_model import DONE_UNWRITTEN, REPORT_MODE
 from ds01ctl.core.cleanup_words import NO_MAIL
 from ds01ctl.core.timestamp import parse_time
-from ds01ctl.report.text import clean, columns, memory
+from ds01ctl.report.text import clean, columns, gap_lines, memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -245,11 +245,6 @@ def finding_lines(findings: Iterable[Finding], *, whole: bool = False) -> list[s
         if not whole and count > _FEW:
             lines.append(f"and {count - _FEW} more {kind}: --json has all")
     return lines
-
-
-def gap_lines(result: Result) -> list[str]:
-    """Tell what could not be read."""
-    return [f"note: {gap.source}: {clean(gap.reason, _WHOLE)}" for gap in result.gaps]
 
 
 def _counted(result: Result, words: str) -> str:

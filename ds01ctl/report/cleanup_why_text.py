@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.cleanup_text import span
-from ds01ctl.report.cleanup_text import finding_lines, gap_lines, local
-from ds01ctl.report.text import clean, columns, memory
+from ds01ctl.report.cleanup_text import finding_lines, local
+from ds01ctl.report.text import clean, columns, gap_lines, memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

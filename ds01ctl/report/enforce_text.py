@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.enforce_model import REPORT_ONLY
 from ds01ctl.core.subjects import short
-from ds01ctl.report.text import clean
+from ds01ctl.report.text import clean, gap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ _WHOLE = 2000
 
 def plan_lines(result: Result) -> list[str]:
     """Say what would be changed, what cannot be, and how to go on."""
-    lines = [*_gap_lines(result), *action_lines(result)]
+    lines = [*gap_lines(result), *action_lines(result)]
     lines += finding_lines(result.findings, whole=False)
     lines.append(_counted(result, "to change"))
     lines += _mode_lines(result)
@@ -38,7 +38,7 @@ def plan_lines(result: Result) -> list[str]:
 
 def apply_lines(result: Result) -> list[str]:
     """Say what was changed, and what was not, with the reason."""
-    lines = [*_gap_lines(result), *action_lines(result)]
+    lines = [*gap_lines(result), *action_lines(result)]
     lines += finding_lines(result.findings, whole=False)
     return [*lines, _counted(result, "changed"), *_mode_lines(result)]
 
@@ -48,14 +48,14 @@ def check_lines(result: Result) -> list[str]:
     found = len(result.findings)
     told = "every limit is as the policy says" if not found else _plural(found, "finding")
     examined = _examined(result.data)
-    return [*_gap_lines(result), *finding_lines(result.findings), f"{told}; {examined}"]
+    return [*gap_lines(result), *finding_lines(result.findings), f"{told}; {examined}"]
 
 
 def revert_lines(result: Result) -> list[str]:
     """Say what was taken back."""
     if not result.actions:
-        return [*_gap_lines(result), "nothing to do: no limit of ds01ctl's is on this host"]
-    lines = [*_gap_lines(result), *action_lines(result), _counted(result, "taken back")]
+        return [*gap_lines(result), "nothing to do: no limit of ds01ctl's is on this host"]
+    lines = [*gap_lines(result), *action_lines(result), _counted(result, "taken back")]
     if any(one.outcome == "planned" for one in result.actions):
         lines.append("nothing was changed yet; run it without --dry-run")
     elif result.data["modes"].get("logins") == "enforce":
@@ -128,10 +128,6 @@ def _about(subject: Mapping[str, Any]) -> str:
     named = subject.get("unit") or subject.get("name") or subject.get("target")
     named = named or subject.get("key") or subject.get("host")
     return f" ({clean(named)})" if named else ""
-
-
-def _gap_lines(result: Result) -> list[str]:
-    return [f"note: {gap.source}: {clean(gap.reason, _WHOLE)}" for gap in result.gaps]
 
 
 def _counted(result: Result, words: str) -> str:

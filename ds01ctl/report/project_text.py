@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ds01ctl.core.sizes import size
-from ds01ctl.report.text import clean, columns
+from ds01ctl.report.text import clean, columns, gap_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,14 +25,14 @@ _VERBS = {
 
 def change_lines(result: Result) -> list[str]:
     """Say what `create` and `remove` did, or would do, and what to know of it."""
-    lines = [*_gap_lines(result), *action_lines(result.actions)]
+    lines = [*gap_lines(result), *action_lines(result.actions)]
     lines += [clean(note, _WHOLE) for note in result.data["notes"]]
     return [*lines, *_foot(result)]
 
 
 def volumes_lines(result: Result) -> list[str]:
     """Say which volumes were tagged, and why others were not."""
-    lines = [*_gap_lines(result), *action_lines(result.actions)]
+    lines = [*gap_lines(result), *action_lines(result.actions)]
     data = result.data
     lines += [
         f"left alone {clean(one['volume'])}: {clean(one['reason'], _WHOLE)}"
@@ -53,7 +53,7 @@ def list_lines(result: Result) -> list[str]:
     rows = [heading]
     for project in result.data["projects"]:
         rows += _rows(project)
-    lines = _gap_lines(result)
+    lines = gap_lines(result)
     if len(rows) == 1:
         lines.append("there is no project; make one with: ds01ctl quota project create NAME PATH")
     else:
@@ -65,7 +65,7 @@ def list_lines(result: Result) -> list[str]:
 
 def check_lines(result: Result) -> list[str]:
     """Tell each finding with its evidence and what to do."""
-    lines = _gap_lines(result)
+    lines = gap_lines(result)
     for one in result.findings:
         name = one.subject["name"] or ""
         lines.append(f"{one.severity} {one.kind}{f' {clean(name)}' if name else ''}")
@@ -120,10 +120,6 @@ def _use_cells(use: Mapping[str, Any] | None, *, is_several: bool) -> tuple[str,
         *("-" if use[key] is None else size(use[key]) for key in ("soft_bytes", "hard_bytes")),
         inodes,
     )
-
-
-def _gap_lines(result: Result) -> list[str]:
-    return [f"note: {gap.source}: {clean(gap.reason, _WHOLE)}" for gap in result.gaps]
 
 
 def _foot(result: Result) -> list[str]:
