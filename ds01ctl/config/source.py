@@ -120,7 +120,8 @@ def read_text(path: Path) -> str:
             raise OSError(0, "not a regular file")
         if status.st_size > _MAX_BYTES:
             raise OSError(0, "larger than 4 MiB")
-        return os.read(fd, _MAX_BYTES).decode("utf-8-sig")
+        # some editors begin a file with a mark
+        return os.read(fd, _MAX_BYTES).decode("utf-8").removeprefix("\ufeff")
     finally:
         os.close(fd)
 

@@ -26,7 +26,7 @@ def boot_id(paths: Paths) -> str:
     """Read the id of this boot: a pid means nothing without it. Raises Ds01Error."""
     file = paths.proc / "sys/kernel/random/boot_id"
     try:
-        return file.read_text(encoding="ascii").strip()
+        return procfs.read(str(file)).decode("ascii").strip()
     except (FileNotFoundError, NotADirectoryError):
         # an empty mount point is none either
         raise Ds01Error(f"there is no /proc below {paths.root}", _NO_PROC) from None
