@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -24,7 +25,7 @@ from ds01ctl.core import timestamp
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     When = datetime | str | None
     """A time as an engine tells it, parsed or not; None or year 1: never."""
@@ -104,6 +105,23 @@ class Client:
         if not isinstance(told, list) or not all(isinstance(each, dict) for each in told):
             raise Ds01Error(f"{self.address}: its list of containers is not one")
         return told
+
+    def events(self, since: datetime, kinds: Iterable[str]) -> list[dict[str, Any]]:
+        """List the events of some kinds from then until now, of the last 256. Raises Ds01Error.
+
+        The SDK's own call would wait for ever for an engine that hangs.
+        """
+        api = self._api
+        span = {"since": f"{since.timestamp():.6f}", "until": f"{time.time():.6f}"}
+        asked = {**span, "filters": json.dumps({"event": sorted(kinds)})}
+
+        def get() -> list[dict[str, Any]]:
+            url = f"{api.base_url}/v{self.version}/events"
+            answer = api.get(url, params=asked, timeout=api.timeout)
+            answer.raise_for_status()
+            return [dict(json.loads(line)) for line in answer.text.splitlines()]
+
+        return list(called(self.address, get))
 
     def close(self) -> None:
         """Close its connections."""

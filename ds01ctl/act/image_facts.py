@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ds01ctl.act.engine import Client
 
 _LATEST = ":latest"
+_USES = frozenset({"pull", "load", "import", "tag", "save", "push", "create"})
 
 
 class ImageFacts(NamedTuple):
@@ -83,6 +84,32 @@ def too_young(image: ImageFacts, touched_before: datetime | None) -> Done | None
     if touched_before is None or image.touched_at is None or image.touched_at < touched_before:
         return None
     return Done("refused", f"it was built or tagged at {format_time(image.touched_at)}")
+
+
+def used_since(client: Client, image: ImageFacts, since: datetime | None) -> Done | None:
+    """Refuse an image that somebody used since then. Raises Ds01Error.
+
+    Of one that is there already, a pull or a load changes nothing that an inspect tells.
+    """
+    for event in client.events(since, _USES) if since else ():
+        meant = _meant(event.get("Actor"))
+        if any(one in image.names or _is_begin(one, image.id) for one in meant):
+            return Done("refused", f"it was used since it was looked at: {event.get('Action')}")
+    return None
+
+
+def _meant(actor: object) -> set[str]:
+    """Say by what names an event calls an image; of a container's, that which it is made from."""
+    told = actor if isinstance(actor, dict) else {}
+    attributes = told.get("Attributes")
+    more = attributes if isinstance(attributes, dict) else {}
+    return {str(one) for one in (told.get("ID"), more.get("image")) if one}
+
+
+def _is_begin(text: str, image_id: str) -> bool:
+    """Tell an id that was cut short, as people write it."""
+    digits = text.removeprefix("sha256:")
+    return len(digits) > 3 and image_id.removeprefix("sha256:").startswith(digits)
 
 
 def _listed(tags: frozenset[str]) -> str:

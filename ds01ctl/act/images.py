@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.act.engine import ANSWER_S, Done, GoneError, RefusedError, opened, time_of
 from ds01ctl.act.engine_answers import UNKNOWN, UnansweredError, UnknownError
-from ds01ctl.act.image_facts import held_back, is_image_id, look, too_young, used
+from ds01ctl.act.image_facts import held_back, is_image_id, look, too_young, used, used_since
 from ds01ctl.act.leftovers import remove_network, remove_volume
 from ds01ctl.act.making_sure import ended, looked_again
 from ds01ctl.errors import Ds01Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
+    from datetime import datetime
 
     from ds01ctl.act.engine import Client, Recheck, When
 
@@ -63,6 +64,8 @@ class Removal(NamedTuple):
     """Refuse it if it was built or tagged later."""
     recheck: Recheck | None = None
     """Asked before it is held, and again right before it is removed."""
+    seen_at: datetime | None = None
+    """Refuse it if it was used later: when it was decided that nobody does."""
 
 
 def remove_image(
@@ -72,10 +75,11 @@ def remove_image(
     expected_tags: Iterable[str],
     touched_before: When = None,
     recheck: Recheck | None = None,
+    seen_at: datetime | None = None,
     settle_s: float = SETTLE_S,
 ) -> Done:
     """Remove one image that no container uses; see remove_images. Raises Ds01Error."""
-    removal = Removal(image_id, tuple(expected_tags), touched_before, recheck)
+    removal = Removal(image_id, tuple(expected_tags), touched_before, recheck, seen_at)
     ((_, became),) = remove_images(engine, [removal], settle_s=settle_s)
     if isinstance(became, Ds01Error):
         raise became
@@ -163,7 +167,7 @@ def _hold(client: Client, one: Removal, containers: Sequence[dict[str, Any]]) ->
     image = look(client, one.id)
     no = held_back(image, one.id, frozenset(one.tags), containers)
     if no is None and image is not None:
-        no = too_young(image, time_of(one.touched_before))
+        no = too_young(image, time_of(one.touched_before)) or used_since(client, image, one.seen_at)
     no = no or _not_any_more(one.recheck)
     # one that an earlier run held, and whose tag was given to another image, is out of reach
     if no or one.tags in {(), (_ours(one.id),)}:
@@ -229,6 +233,7 @@ def untag(
     expected_id: str,
     touched_before: When = None,
     recheck: Recheck | None = None,
+    seen_at: datetime | None = None,
 ) -> Done:
     """Take one of several tags from an image that no container uses. Raises Ds01Error.
 
@@ -243,7 +248,7 @@ def untag(
         if len(image.tags) < 2:
             return Done("refused", "it is the last tag of its image")
         no = used(image, client.containers()) or too_young(image, time_of(touched_before))
-        if no := no or _not_any_more(recheck):
+        if no := no or used_since(client, image, seen_at) or _not_any_more(recheck):
             return no
         try:
             return _untag(client, reference, expected_id) or Done("done")

@@ -33,9 +33,7 @@ def carry_out(due: Sequence[Change], seen: Look, book: Book, paths: Paths) -> It
     yield from put_back(seen, book)
     yield from _images([one for one in due if one.kind in _OF_IMAGES], seen, book, paths)
     for one in due:
-        if one.kind == "prune-build-cache":
-            yield _single(one, book)
-        elif one.kind == "remove-network":
+        if one.kind in {"prune-build-cache", "remove-network"}:
             yield _single(one, book, seen)
         book.check()
 
@@ -104,7 +102,7 @@ def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> 
         count = images.due_together(left, disk, AT_ONCE)
         some = [left.popleft() for _ in range(count)]
         if len(group) > 1:
-            yield from _image(group, book)
+            yield from _image(group, book, seen)
         else:
             yield from _together([one for (one,) in some], seen, book, paths)
         book.check()
@@ -124,14 +122,14 @@ def _disk(change: Change, seen: Look, paths: Paths) -> DiskUse | None:
     return engine_images.measure_disk(disk, paths)
 
 
-def _image(group: Sequence[Change], book: Book) -> Iterator[Did]:
+def _image(group: Sequence[Change], book: Book, seen: Look) -> Iterator[Did]:
     """Take the tags, then the image itself; what is refused ends it, the rest stays as it is."""
     stopped_by: str | None = None
     for one in group:
         if stopped_by is not None:
             yield Did(one, "skipped", f"not after: {stopped_by}")
             continue
-        did = _single(one, book)
+        did = _single(one, book, seen)
         if did.outcome != "done":
             stopped_by = did.error
         yield did
@@ -170,6 +168,7 @@ def _removal(change: Change, seen: Look, paths: Paths) -> Removal:
         tags,
         change.identity.get("touched_before"),
         lambda: images.still_due(change, _disk(change, seen, paths)),
+        seen.clock.now,
     )
 
 
@@ -180,12 +179,12 @@ def _with_freed(did: Did) -> Did:
     return did._replace(freed_bytes=did.change.frees_bytes)
 
 
-def _single(change: Change, book: Book, seen: Look | None = None) -> Did:
+def _single(change: Change, book: Book, seen: Look) -> Did:
     book.begin([change])
     return book.end(_with_freed(of_act(change, lambda: _act(change, seen))))
 
 
-def _act(change: Change, seen: Look | None) -> Done:
+def _act(change: Change, seen: Look) -> Done:
     from ds01ctl.act import images as act
 
     identity = change.identity
@@ -195,6 +194,7 @@ def _act(change: Change, seen: Look | None) -> Done:
             change.target,
             expected_id=identity["image_id"],
             touched_before=identity.get("touched_before"),
+            seen_at=seen.clock.now,
         )
     if change.kind == "remove-image":
         tags = [tag for tag in identity.get("tags", "").split(",") if tag]
@@ -203,8 +203,8 @@ def _act(change: Change, seen: Look | None) -> Done:
             change.target,
             expected_tags=tags,
             touched_before=identity.get("touched_before"),
+            seen_at=seen.clock.now,
         )
     if change.kind == "prune-build-cache":
         return act.prune_build_cache(change.engine, int(identity["keep_bytes"]))
-    before = seen.clock.now if seen else None
-    return act.remove_network(change.engine, change.target, created_before=before)
+    return act.remove_network(change.engine, change.target, created_before=seen.clock.now)

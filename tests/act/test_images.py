@@ -118,6 +118,40 @@ def test_a_young_image_stays(engine: Engine) -> None:
     assert remove(engine, id_, "x/young:1", touched_before=now + timedelta(1)).outcome == "done"
 
 
+@pytest.mark.parametrize("way", ["load", "create", "another"])
+def test_one_that_was_used_since_it_was_looked_at_stays(engine: Engine, way: str) -> None:
+    """A pull or a load of what is there changes nothing that an inspect tells."""
+    id_ = tiny_image(engine, "x/again:1")
+    packed = b"".join(engine.client.get_image("x/again:1"))
+    seen_at = datetime.now(timezone.utc)
+    before = engine.client.inspect_image(id_)["Metadata"]
+    if way == "create":
+        # and is gone, as after docker run --rm
+        engine.remove(create(engine, id_[7:19]))
+    elif way == "load":
+        engine.client.load_image(packed)
+    else:
+        tiny_image(engine, "x/another:1")
+    assert engine.client.inspect_image(id_)["Metadata"] == before
+    done = remove(engine, id_, "x/again:1", seen_at=seen_at)
+    if way == "another":
+        assert done == Done("done")
+    else:
+        assert done == Done("refused", f"it was used since it was looked at: {way}")
+        assert tags_of(engine, id_) == ["x/again:1"]
+    engine.client.load_image(packed)
+    engine.client.tag(id_, "x/more", tag="1")
+    taken = images.untag(engine.host, "x/more:1", expected_id=id_, seen_at=seen_at)
+    assert taken.outcome == "refused"
+    assert remove_both(engine, id_, seen_at=datetime.now(timezone.utc)) == ["done", "done"]
+
+
+def remove_both(engine: Engine, id_: str, seen_at: datetime) -> list[str]:
+    """Take the one tag, then the image with the other."""
+    taken = images.untag(engine.host, "x/more:1", expected_id=id_, seen_at=seen_at)
+    return [taken.outcome, remove(engine, id_, "x/again:1", seen_at=seen_at).outcome]
+
+
 def test_a_parent_stays_as_long_as_it_has_children(engine: Engine) -> None:
     parent = tiny_image(engine, "x/parent:1")
     container_id = create(engine, "x/parent:1")
@@ -198,11 +232,11 @@ def test_one_that_is_tagged_while_it_is_held_keeps_that_tag(engine: Engine) -> N
 
 def test_a_tag_that_is_given_to_another_meanwhile_stays_there(engine: Engine) -> None:
     id_ = tiny_image(engine, "x/moves:1")
+    other = tiny_image(engine, "x/other:1")
     with ThreadPoolExecutor(1) as pool:
         removing = pool.submit(remove, engine, id_, "x/moves:1", settle_s=1.5)
         while not held(engine, id_):
             time.sleep(0.01)
-        other = tiny_image(engine, "x/other:1")
         engine.client.tag(other, "x/moves", tag="1")
         create(engine, id_)
         done = removing.result()
