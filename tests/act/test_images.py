@@ -232,17 +232,18 @@ def test_one_that_is_tagged_while_it_is_held_keeps_that_tag(engine: Engine) -> N
 
 def test_a_tag_that_is_given_to_another_meanwhile_stays_there(engine: Engine) -> None:
     id_ = tiny_image(engine, "x/moves:1")
+    ours = f"{HELD}:{id_[7:]}"
     other = tiny_image(engine, "x/other:1")
     with ThreadPoolExecutor(1) as pool:
-        removing = pool.submit(remove, engine, id_, "x/moves:1", settle_s=1.5)
-        while not held(engine, id_):
+        removing = pool.submit(remove, engine, id_, "x/moves:1", settle_s=3)
+        # not before its own tag is gone: an engine removes that of whoever has it then
+        while tags_of(engine, id_) != [ours]:
             time.sleep(0.01)
         engine.client.tag(other, "x/moves", tag="1")
         create(engine, id_)
         done = removing.result()
     assert done.outcome == "refused"
     assert image_id(engine, "x/moves:1") == other
-    ours = f"{HELD}:{id_[7:]}"
     assert tags_of(engine, id_) == [ours]
     again = images.put_back(engine.host, id_, tags=["x/moves:1"])
     assert "another image now" in again.why
