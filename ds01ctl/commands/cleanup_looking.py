@@ -195,7 +195,12 @@ def _decided(seen: Look, keep_plan: Plan, paths: Paths, **how: bool) -> Look:
         limit=wish.limit,
         nobody=cleanup_keepers.nobodys(seen.policy, seen.snapshot, paths),
     )
-    held = begun_anew(world, seen.policy, are_keeps_known=not keep_plan.trips)
+    held = begun_anew(
+        world,
+        seen.policy,
+        are_keeps_known=not keep_plan.trips,
+        departed=_departed(seen),
+    )
     seen = seen._replace(watches={**seen.watches, **held})
     world = world._replace(watches=seen.watches)
     plan = core.proposed(world, seen.policy) if world.only else Plan()
@@ -205,6 +210,16 @@ def _decided(seen: Look, keep_plan: Plan, paths: Paths, **how: bool) -> Look:
     plan = _joined(core.bounded(whole, world, seen.policy), keep_plan, left.plan)
     gaps = tuple(dict.fromkeys((*seen.gaps, *left.gaps)))
     return seen._replace(plan=plan, leftovers=left, gaps=gaps, world=world)
+
+
+def _departed(seen: Look) -> frozenset[int]:
+    """Give the uids of users who have left; mostly there are none, and nothing is imported."""
+    mark = seen.memory.mark("departed")
+    if not mark:
+        return frozenset()
+    from ds01ctl.commands import cleanup_users
+
+    return cleanup_users.gone_uids(mark, seen.policy, seen.clock.now)
 
 
 def _joined(*plans: Plan) -> Plan:

@@ -238,6 +238,18 @@ def read_mark(mark: Any) -> dict[str, Absence]:
     return dict(_absences(mark)) if isinstance(mark, dict) else {}
 
 
+def gone_uids(mark: Any, policy: Policy, now: datetime) -> frozenset[int]:
+    """Give the uids of who had left by the last answers, which may be a day old."""
+    after_s = float(policy.value("cleanup.users_after_d")) * 86400
+    return frozenset(
+        int(key.removeprefix("uid "))
+        for key, one in read_mark(mark).items()
+        if re.fullmatch(r"uid \d+", key, re.ASCII)
+        and one.counted_s >= after_s
+        and abs(now - one.looked.now) < departed.FORGOTTEN_AFTER
+    )
+
+
 def _absences(mark: Mapping[Any, Any]) -> Iterator[tuple[str, Absence]]:
     for key, row in mark.items():
         with suppress(ValueError, TypeError):

@@ -15,7 +15,7 @@ from ds01ctl.core.cleanup_case import Case, report_only
 from ds01ctl.core.cleanup_stopped import hold_of, part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from ds01ctl.core.cleanup import World
@@ -35,13 +35,24 @@ class Untold(NamedTuple):
     was_started: bool
 
 
-def begun_anew(world: World, policy: Policy, *, are_keeps_known: bool = True) -> dict[str, Watch]:
+def begun_anew(
+    world: World,
+    policy: Policy,
+    *,
+    are_keeps_known: bool = True,
+    departed: Collection[int] = (),
+) -> dict[str, Watch]:
     """Begin the hold of each container anew that no run may remove now, by its full id.
 
-    are_keeps_known: the admins' file could be read.
+    are_keeps_known: the admins' file could be read. departed: uids of users who have left.
     """
     found = {}
-    for case, part in _cases(world, policy):
+    for one, part in _cases(world, policy):
+        case = one
+        is_departed = one.workload.owner.uid in departed and part == "stopped"
+        if is_departed and not report_only(policy, "users"):
+            # nobody's by name, but known well enough to be removed by the part users
+            case = one._replace(skip=None)
         keeps = "" if are_keeps_known else "the admins' keeps can't be read"
         if keeps or _why_not(case, part, world):
             watch = case.watch

@@ -113,6 +113,32 @@ def test_who_is_at_work_again_before_the_stop_is_left(host: CleanupHost) -> None
     assert "is at work" in str(host.json("plan", "--only", "users")["findings"])
 
 
+def test_what_is_left_of_somebody_without_an_account_goes_after_its_hold(
+    host: CleanupHost,
+) -> None:
+    """Though nobody is known to own it: then nothing is removed by any other rule."""
+    home = archived(host)
+    for file in ("etc/passwd", "etc/ds01/groups/archived.members"):
+        (host.root / file).write_text("")
+    (host.root / "etc/nsswitch.conf").write_text("passwd: files\n")
+    policy = USERS.replace("  unowned: act\n", "")
+    host.base.policy(f"{policy}users: {{home_dirs: [{home.parent}]}}\n")
+    id_ = host.engine.run("left", labels={"ds01.user": "carol"}, mounts=[(home, "/work")])
+    for _ in range(3):
+        host.apply(only="users")
+        time.sleep(1.1)
+    assert host.state_of(id_) == "exited"
+    host.apply()
+    host.remember(id_, stopped_s=0.9 * 3600)
+    # as the timer does, meanwhile
+    assert did(host.apply()) == []
+    assert did(host.apply(only="users")) == []
+    host.remember(id_, stopped_s=1.1 * 3600)
+    assert did(host.apply()) == [("remove-container", "skipped")]
+    assert did(host.apply(only="users")) == [("remove-container", "done")]
+    assert host.state_of(id_) is None
+
+
 # --- filters ----------------------------------------------------------------------------------
 
 
