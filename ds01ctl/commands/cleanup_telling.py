@@ -88,9 +88,11 @@ def delivered(changes: Sequence[Change], seen: Look, paths: Paths) -> dict[str, 
     """Deliver the texts of changes to their users, and say what came of each, by its target."""
     from ds01ctl.act import warnings
 
-    containers = {one.id: one for one in seen.snapshot.containers}
+    # in what somebody has left behind nothing is written, either
+    left = {one.target for one in changes if one.part == "users"}
+    containers = {one.id: one for one in seen.snapshot.containers if one.id not in left}
     now = gathering.utcnow().astimezone()
-    users = {one.user for one in changes}
+    users = {one.user for one in changes if one.target not in left}
     theirs = [one for one in seen.workloads if one.owner.login in users]
     homes = homes_of(theirs, seen.policy, paths)
     uids = _uids(seen)

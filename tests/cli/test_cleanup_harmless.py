@@ -116,14 +116,14 @@ def test_who_is_at_work_again_before_the_stop_is_left(host: CleanupHost) -> None
 def test_what_is_left_of_somebody_without_an_account_goes_after_its_hold(
     host: CleanupHost,
 ) -> None:
-    """Though nobody is known to own it: then nothing is removed by any other rule."""
+    """Though no other rule removes what nobody is known to own. Their home is not written to."""
     home = archived(host)
     for file in ("etc/passwd", "etc/ds01/groups/archived.members"):
         (host.root / file).write_text("")
     (host.root / "etc/nsswitch.conf").write_text("passwd: files\n")
     policy = USERS.replace("  unowned: act\n", "")
     host.base.policy(f"{policy}users: {{home_dirs: [{home.parent}]}}\n")
-    id_ = host.engine.run("left", labels={"ds01.user": "carol"}, mounts=[(home, "/work")])
+    id_ = host.engine.run("left", labels={"ds01.user": "carol"}, mounts=[(home, "/workspace")])
     for _ in range(3):
         host.apply(only="users")
         time.sleep(1.1)
@@ -137,6 +137,7 @@ def test_what_is_left_of_somebody_without_an_account_goes_after_its_hold(
     assert did(host.apply()) == [("remove-container", "skipped")]
     assert did(host.apply(only="users")) == [("remove-container", "done")]
     assert host.state_of(id_) is None
+    assert list(home.iterdir()) == []
 
 
 # --- filters ----------------------------------------------------------------------------------
