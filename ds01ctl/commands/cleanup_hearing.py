@@ -27,6 +27,8 @@ class Heard(NamedTuple):
 
     reading: ImagesReading
     uses: Mapping[ImageKey, tuple[int, int]]
+    are_lost_ignored: bool
+    """The policy says that uses which an engine had no room for do not count."""
 
 
 def hear(memory: Memory, policy: Policy, paths: Paths, wanted: Collection[Wanted]) -> Heard:
@@ -44,11 +46,12 @@ def hear(memory: Memory, policy: Policy, paths: Paths, wanted: Collection[Wanted
         wanted=wanted,
         named_by_admin=hosts.named_by_admin,
     )
+    ignored = bool(policy.value("cleanup.images.ignore_lost_events"))
     here = image_uses.Here(
         reading.images, reading.holders, reading.events, reading.networks, reading.volumes,
-        reading.listed, reading.lost,
+        reading.listed, () if ignored else reading.lost,
     )  # fmt: skip
-    return Heard(reading, image_uses.fold(memory.uses, here, now))
+    return Heard(reading, image_uses.fold(memory.uses, here, now), ignored)
 
 
 def _since(memory: Memory) -> datetime | None:

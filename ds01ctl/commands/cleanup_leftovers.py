@@ -94,8 +94,8 @@ def _images(seen: Look, paths: Paths, *, sizes: bool, unfinished: bool) -> Lefto
     wanted = engine_images.EVERYTHING if asked else engine_images.USES
     wanted = wanted | {"images"} if unfinished else wanted
     wanted = wanted | {"volume-sizes"} if sizes else wanted
-    reading, uses = cleanup_hearing.hear(seen.memory, seen.policy, paths, wanted)
-    told = Plan(notices=tuple(map(events_lost, sorted(reading.lost))))
+    reading, uses, ignored = cleanup_hearing.hear(seen.memory, seen.policy, paths, wanted)
+    told = Plan(notices=tuple(events_lost(one, ignored=ignored) for one in sorted(reading.lost)))
     found = Leftovers(told, reading, uses, gaps=reading.gaps)
     if asked:
         return _decided(found, seen, asked)

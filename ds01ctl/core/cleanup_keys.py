@@ -202,6 +202,13 @@ _IMAGES: tuple[Key, ...] = (
         example=90,
         positive=True,
     ),
+    Key(
+        "ignore_lost_events",
+        "bool",
+        "Whether images are removed though an engine had more events than it keeps: else every"
+        " image of it counts as used then.",
+        default=False,
+    ),
 )
 
 _CACHE: tuple[Key, ...] = (

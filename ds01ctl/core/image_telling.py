@@ -46,11 +46,12 @@ def _ago(at: int, now: datetime) -> str:
     return f"{days:.1f} days ago, {format_time(datetime.fromtimestamp(at, timezone.utc))}"
 
 
-def events_lost(engine: str) -> Notice:
+def events_lost(engine: str, *, ignored: bool) -> Notice:
     """Tell that an engine was so busy that uses of images may have gone unseen."""
+    follows = "such uses do not count" if ignored else "every image counts as used now"
     text = (
         f"{engine}: so much happened since the last look that it does not tell all of it any more;"
-        " every image counts as used now"
+        f" {follows} (cleanup.images.ignore_lost_events)"
     )
     return Notice("events-lost", None, None, text)
 

@@ -148,6 +148,27 @@ def test_what_we_do_ourselves_hides_no_use(
     assert json.loads(host.marks()["events_at"]) > seen.clock.now.isoformat()
 
 
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_more_events_than_an_engine_keeps(host: CleanupHost, *, is_ignored: bool) -> None:
+    """Any image may have been used meanwhile; the policy may say to go by what was seen."""
+    host.engine.build_image("old/one:1", env={"A": "1"})
+    host.container("user")
+    host.apply(only=IMAGES)
+    forget_uses(host)
+    for _ in range(300):
+        host.engine.client.tag(IMAGE, "burst", "1")
+    host.engine.client.remove_image("burst:1")
+    if is_ignored:
+        policy = POLICY + UNUSED.replace("{", "{ignore_lost_events: true, ")
+        host.base.policy(policy)
+    document = host.json("plan", "--only", "images")
+    told = [one for one in document["findings"] if one["kind"] == "cleanup-events-lost"]
+    assert [is_ignored] == ["such uses do not count" in str(one) for one in told]
+    planned = [one["name"] for one in document["data"]["changes"]]
+    assert planned == (["old/one:1"] if is_ignored else [])
+    host.engine.client.remove_image("old/one:1")
+
+
 def test_networks_that_nobody_has(host: CleanupHost) -> None:
     """After a day without containers, and not before; what a container has stays."""
     import docker.errors
