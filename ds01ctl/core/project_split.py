@@ -76,8 +76,10 @@ def _whose(portion: Portion) -> str:
 
 
 def _gpu_weights(portion: Portion, shares: Sequence[GpuShare]) -> Weights:
-    if not shares:
-        return {}
+    parties = {share.party for share in shares}
+    if len(parties) <= 1:
+        # as most have it: all that he does there is of one
+        return dict.fromkeys(parties, 1)
     if portion.split_by in {"allocation", "idle"}:
         parts = holding(shares)
         # what nobody held is none of theirs
@@ -103,6 +105,8 @@ def _parted(portion: Portion, weights: Weights) -> Iterable[Portion]:
 
 def _kept(user: str, weights: Weights) -> Weights:
     """Leave out what is too little, and put together what is too much to tell apart."""
+    if len(weights) <= 1:
+        return weights
     least = sum(weights.values()) / _LEAST
     largest = sorted(weights, key=lambda party: (-weights[party], party))
     projects = [party for party in largest if project_of(party)]
