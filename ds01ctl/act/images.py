@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ds01ctl.act.engine import ANSWER_S, Done, GoneError, RefusedError, opened, time_of
 from ds01ctl.act.engine_answers import UNKNOWN, UnansweredError, UnknownError
 from ds01ctl.act.image_facts import held_back, is_image_id, look, too_young, used, used_since
-from ds01ctl.act.leftovers import remove_network, remove_volume
+from ds01ctl.act.leftovers import prune_build_cache, remove_network, remove_volume
 from ds01ctl.act.making_sure import ended, looked_again
 from ds01ctl.errors import Ds01Error
 
@@ -49,7 +49,6 @@ HELD = "ds01-cleanup/removing"
 """The repository of the tags of images that are held; such a tag is the id."""
 AT_ONCE = 16
 """Images held at once: so many have to be put back if we are killed."""
-_PRUNE_S = 900.0
 _LOOK = "look with docker image inspect; the next run looks again"
 
 
@@ -290,16 +289,3 @@ def _id_of(client: Client, reference: str) -> str | None:
 
 def _ours(image_id: str) -> str:
     return f"{HELD}:{image_id.removeprefix('sha256:')}"
-
-
-def prune_build_cache(engine: str, keep_bytes: int) -> Done:
-    """Have BuildKit remove what it would itself, the least recently used first, down to a size.
-
-    Raises Ds01Error.
-    """
-    with opened(engine, timeout_s=_PRUNE_S) as client:
-        told = client.ask("prune_builds", keep_storage=max(int(keep_bytes), 0))
-    freed = told.get("SpaceReclaimed") if isinstance(told, dict) else None
-    if not isinstance(freed, int):
-        raise Ds01Error(f"{engine}: does not tell what it pruned")
-    return Done("done" if freed else "already", freed_bytes=freed)

@@ -1,4 +1,4 @@
-"""Remove networks and volumes that no container in any state refers to."""
+"""Remove networks and volumes that no container in any state refers to, and build cache."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ds01ctl.act.engine import Client, Recheck, When
 
 _PREDEFINED = {"bridge", "host", "none", "ingress", "docker_gwbridge"}
+_PRUNE_S = 900.0
 _LOOK = "look with docker inspect; the next run looks again"
 
 
@@ -102,3 +103,16 @@ def _removed(client: Client, what: str, name: str, **how: Any) -> Done:
         return Done("done")
 
     return ended(lambda: client.act(f"remove_{what}", name, answer_s=ANSWER_S, **how), seen)
+
+
+def prune_build_cache(engine: str, keep_bytes: int) -> Done:
+    """Have BuildKit remove what it would itself, the least recently used first, down to a size.
+
+    Raises Ds01Error.
+    """
+    with opened(engine, timeout_s=_PRUNE_S) as client:
+        told = client.ask("prune_builds", keep_storage=max(int(keep_bytes), 0))
+    freed = told.get("SpaceReclaimed") if isinstance(told, dict) else None
+    if not isinstance(freed, int):
+        raise Ds01Error(f"{engine}: does not tell what it pruned")
+    return Done("done" if freed else "already", freed_bytes=freed)

@@ -112,7 +112,7 @@ def mail_body(host: str, texts: Sequence[str]) -> str:
 
 
 def _warning(ending: Ending) -> Iterator[str]:
-    name, left = shown(ending.container), ending.left or timedelta(0)
+    name, left = shown(ending.container), max(ending.left or timedelta(0), timedelta(minutes=1))
     last = " This is the last warning." if ending.stage > 1 else ""
     yield (
         f'Your container "{name}" will be stopped in about {span(left)},'

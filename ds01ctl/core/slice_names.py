@@ -94,8 +94,8 @@ def user_part(unit: str, root: str) -> str | None:
 def keyed_uid(part: str) -> int | None:
     """Read the uid that a user part stands for, such as ``u10001``; None: it is a login's form."""
     digits = part[1:]
-    is_keyed = part.startswith("u") and digits.isdecimal() and len(digits) <= _MOST_DIGITS
-    return int(digits) if is_keyed else None
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS
+    return int(digits) if is_number and part.startswith("u") else None
 
 
 def cgroup_of(unit: str) -> str:

@@ -77,7 +77,7 @@ def test_who_logs_out_is_not_charged_what_nobody_saw(host) -> None:
 
 
 def test_what_is_above_a_limit_that_somebody_wrote_is_counted(host) -> None:
-    host.policy("carbon: {zone: DE, pue: 1.5, max_watts: {package: 100, dram: 8000}}\n")
+    host.policy("carbon: {zone: DE, pue: 1.5, max_watts: {package: 5, dram: 8000}}\n")
     host.run("carbon", "sample")
     host.work(300, {ALICE: 1})
     out = host.run("carbon", "sample").out
