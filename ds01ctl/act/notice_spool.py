@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ds01ctl.errors import Ds01Error
@@ -24,7 +25,7 @@ _LARGEST = 1 << 20
 _HEAD = re.compile(r"^=== ", re.MULTILINE)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_READ = stat.S_IROTH
-_UID = r"(?a)\d{1,9}"
+_UID = r"(?a)\d{1,10}"
 
 
 def block(head: str, lines: Sequence[str]) -> str:
@@ -60,22 +61,28 @@ def _check(folder: Path) -> None:
         status = folder.lstat()
     is_ours = status.st_uid in {0, os.geteuid()} and not status.st_mode & _OTHERS_WRITE
     if not stat.S_ISDIR(status.st_mode) or not is_ours:
-        hint = f"make it root's alone to write: chown root {folder}; chmod 755 {folder}"
+        hint = f"make it root's alone to write: chown root {folder}; chmod 711 {folder}"
         raise Ds01Error(f"{folder}: is no folder that only root may write", hint)
 
 
 def _make_private(folder: Path) -> None:
-    """Let each file be read by its user alone. Raises OSError."""
+    """Let each file be read by its user alone. Raises OSError where the folder can't be read."""
     with os.scandir(folder) as entries:
         for one in entries:
-            if not re.fullmatch(_UID, one.name) or not one.is_file(follow_symlinks=False):
-                continue
-            if one.stat(follow_symlinks=False).st_mode & _OTHERS_READ:
-                file = os.open(one.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-                try:
-                    let_read(file, int(one.name))
-                finally:
-                    os.close(file)
+            if re.fullmatch(_UID, one.name) and one.is_file(follow_symlinks=False):
+                # one that somebody has made odd is in nobody else's way
+                with suppress(OSError):
+                    _make_one_private(one)
+
+
+def _make_one_private(one: os.DirEntry[str]) -> None:
+    if not one.stat(follow_symlinks=False).st_mode & _OTHERS_READ:
+        return
+    file = os.open(one.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        let_read(file, int(one.name))
+    finally:
+        os.close(file)
 
 
 def _notices(path: Path) -> list[str]:

@@ -98,9 +98,9 @@ class Book:
         """Tell whether it may be that containers are there which were not told."""
         return self._seen.snapshot.lacks("docker") or not self._seen.snapshot.engines
 
-    def meanwhile(self, paths: Paths) -> None:
+    def meanwhile(self, paths: Paths) -> cleanup_hearing.Heard:
         """Remember what was used since the look, in the middle of much that we do ourselves."""
-        cleanup_hearing.meanwhile(self._state, self._seen.policy, paths)
+        return cleanup_hearing.meanwhile(self._state, self._seen.policy, paths)
 
     def _marks(self) -> dict[str, str]:
         seen, memory = self._seen, self._seen.memory

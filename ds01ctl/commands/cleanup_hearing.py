@@ -78,7 +78,7 @@ def told_events(reading: ImagesReading) -> bool:
     return reading.complete("events") >= reading.listed.keys()
 
 
-def meanwhile(state: State, policy: Policy, paths: Paths) -> None:
+def meanwhile(state: State, policy: Policy, paths: Paths) -> Heard:
     """Remember the uses since the last look, before what we do ourselves pushes them out.
 
     An engine keeps few events, and each removal of an image is some. Raises StateError.
@@ -94,3 +94,4 @@ def meanwhile(state: State, policy: Policy, paths: Paths) -> None:
         put_uses(state, memory.uses, heard.uses)
         if told_events(heard.reading):
             state.put_marks({EVENTS_AT: json.dumps(at.isoformat())})
+    return heard

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ds01ctl.commands import stepping
 from ds01ctl.commands.cleanup_did import Did, of_act, of_done
 from ds01ctl.core import images
+from ds01ctl.core.image_names import reference
 from ds01ctl.errors import Ds01Error
 from ds01ctl.state import StateError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HEAR_AFTER = 32
 """Deeds; each is four events or five of the 256 that an engine keeps."""
+_USED = "it was used since it was looked at, or may have been"
 _OF_IMAGES = frozenset({"untag-image", "remove-image"})
 
 
@@ -108,8 +110,24 @@ def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> 
         book.check()
         since_heard += sum(map(len, some))
         if since_heard >= _HEAR_AFTER:
-            book.meanwhile(paths)
-            since_heard = 0
+            uses, since_heard = book.meanwhile(paths).uses, 0
+            groups = [*left]
+            left = deque(one for one in groups if not _used_since(one, uses, seen))
+            for one in groups:
+                if id(one[0]) in planned and _used_since(one, uses, seen):
+                    yield from (Did(change, "skipped", _USED) for change in one)
+
+
+def _used_since(
+    group: Sequence[Change], uses: Mapping[tuple[str, str], tuple[int, int]], seen: Look
+) -> bool:
+    """Tell whether an image was used since the look, or may have been, as far as is remembered."""
+    looked_s = int(seen.clock.now.timestamp())
+    named = {(one.engine, one.target) for one in group}
+    for one in group:
+        tags = filter(None, one.identity.get("tags", "").split(","))
+        named |= {(one.engine, reference(tag)) for tag in tags}
+    return any(uses[key][0] >= looked_s for key in named if key in uses)
 
 
 def _disk(change: Change, seen: Look, paths: Paths) -> DiskUse | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ds01ctl.commands import storage_rows
 from ds01ctl.core.host_keys import host_keys
 from ds01ctl.core.key import Key
-from ds01ctl.core.keys import CONTAINER_TYPE, user_keys
+from ds01ctl.core.keys import CONTAINER_TYPE, GROUP, user_keys
 from ds01ctl.core.model import Gap
 from ds01ctl.core.plan import Action, Result
 from ds01ctl.core.policy import (
@@ -244,7 +244,7 @@ def _key_of(name: str) -> Key | None:
 
 
 def _layer_rows(prefix: str, layer: Mapping[str, Setting], today: date) -> list[dict[str, Any]]:
-    keys = user_keys()
+    keys = {**user_keys(), **{key.name: key for key in GROUP}}
     told = (_rows(setting, keys.get(setting.key), today) for setting in layer.values())
     return [{**row, "key": f"{prefix}.{row['key']}"} for rows in told for row in rows]
 

@@ -48,14 +48,15 @@ def begun_anew(
     """
     found = {}
     for one, part in _cases(world, policy):
-        case = one
-        is_departed = one.workload.owner.uid in departed and part == "stopped"
-        if is_departed and not report_only(policy, "users"):
+        case, owner, watch = one, one.workload.owner, one.watch
+        is_departed = owner.uid in departed and owner.confidence != "guess" and part == "stopped"
+        if is_departed and one.skip and not report_only(policy, "users"):
             # nobody's by name, but known well enough to be removed by the part users
             case = one._replace(skip=None)
+        # with a name again, and never told: the hold ran while nobody could be
+        is_back = is_departed and not one.skip and not watch.is_hold_told
         keeps = "" if are_keeps_known else "the admins' keeps can't be read"
-        if keeps or _why_not(case, part, world):
-            watch = case.watch
+        if keeps or is_back or _why_not(case, part, world):
             found[watch.id] = watch._replace(hold_from_s=watch.not_running_s, is_hold_told=False)
     return found
 

@@ -7,6 +7,7 @@ is done outside containers has none.
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import TYPE_CHECKING, TypeVar
 
@@ -92,11 +93,9 @@ def notes_on(names: Iterable[str]) -> list[str]:
     notes, found = [], set(names)
     if OTHERS in found:
         notes.append(f"{OTHERS}: what is beyond the {MOST} projects of a user that are told apart")
-    if any(_CHANGED in name[-1 - _DIGITS :] for name in found):
-        told = f"longer than {_LONGEST} characters, or cannot be shown"
-        notes.append(
-            f"a name that ends in {_CHANGED} and eight digits stands for one that is {told}"
-        )
+    if any(re.search(rf"{_CHANGED}[0-9a-f]{{{_DIGITS}}}$", name) for name in found):
+        told = f"is longer than {_LONGEST} characters, cannot be shown, or begins with _"
+        notes.append(f"a name that ends in {_CHANGED} and eight digits stands for one that {told}")
     return notes
 
 

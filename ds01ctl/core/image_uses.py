@@ -136,9 +136,10 @@ class _Folding:
         self._uses.setdefault(key, Use(self._now, self._now))
 
     def miss(self, engines: Collection[str]) -> None:
-        """Count all of some engines as used now."""
+        """Count all images and volumes of some engines as used now; networks go by containers."""
         for key in [key for key in self._uses if key[0] in engines]:
-            self._use(key, self._now)
+            if not key[1].startswith(_OF_NETWORK):
+                self._use(key, self._now)
 
     def hold(self, holder: Holder) -> None:
         """Count all that a container holds as used now."""

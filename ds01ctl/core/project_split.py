@@ -111,7 +111,7 @@ def _kept(user: str, weights: Weights) -> Weights:
     largest = sorted(weights, key=lambda party: (-weights[party], party))
     projects = [party for party in largest if project_of(party)]
     apart = [party for party in projects[:MOST] if weights[party] >= least]
-    others = sum(weights[party] for party in projects[len(apart) :])
+    others = sum(weights[party] for party in projects[MOST:])
     rest = {party_of(user, OTHERS): others, user: weights.get(user, 0)}
     enough = {party: weight for party, weight in rest.items() if weight >= least}
     return {**{party: weights[party] for party in apart}, **enough}

@@ -148,6 +148,32 @@ def test_what_we_do_ourselves_hides_no_use(
     assert json.loads(host.marks()["events_at"]) > seen.clock.now.isoformat()
 
 
+def test_what_is_used_while_others_are_removed_stays(
+    host: CleanupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if what tells of it has been pushed out of the engine's events meanwhile."""
+    monkeypatch.setattr(cleanup_imaging, "_HEAR_AFTER", 1)
+    monkeypatch.setattr("ds01ctl.act.images.AT_ONCE", 1)
+    monkeypatch.setenv("DOCKER_HOST", host.engine.host)
+    names = [host.engine.build_image(f"old/{name}:1", env={"A": name}) for name in "ab"]
+    ids = [host.engine.client.inspect_image(name)["Id"] for name in names]
+    host.apply(only=IMAGES)
+    forget_uses(host)
+    seen = cleanup_looking.look(Wish(only=("images",)), host.paths)
+    changes = [
+        Change("remove-image", "images", id_, name, host.engine.host, None, "a test",
+               identity={"image_id": id_, "tags": name})
+        for id_, name in zip(ids, names, strict=True)
+    ]  # fmt: skip
+    host.engine.remove(host.engine.run("short", image=names[1]))
+    with State.open_for_recording(host.paths) as state:
+        dids = list(cleanup_imaging.carry_out(changes, seen, Book(state, seen), host.paths))
+    assert [one.outcome for one in dids] == ["done", "skipped"]
+    assert "may have been" in str(dids[1].error)
+    assert tags(host) == {IMAGE, names[1]}
+    host.engine.client.remove_image(names[1])
+
+
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_more_events_than_an_engine_keeps(host: CleanupHost, *, is_ignored: bool) -> None:
     """Any image may have been used meanwhile; the policy may say to go by what was seen."""

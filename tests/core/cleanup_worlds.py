@@ -95,6 +95,7 @@ class Machine:
         self.up_s, self.boot, self.skew_s = UP_S, "boot-1", 0.0
         self.watches: dict[str, Watch] = {}
         self.previous: Clock | None = None
+        self.seen: cleanup.World | None = None
         self.counters = {
             one.id: {"cpu": 1e9, "network": 5e9, "block-io": 9e9} for one in containers
         }
@@ -230,7 +231,7 @@ class Machine:
             },
         )  # fmt: skip
         self.watches |= begun_anew(seen, self.policy)
-        seen = seen._replace(watches=dict(self.watches))
+        seen = self.seen = seen._replace(watches=dict(self.watches))
         return cleanup.bounded(cleanup.proposed(seen, self.policy), seen, self.policy)
 
     def _sample(self, one: Container, look: Look) -> Sample | None:

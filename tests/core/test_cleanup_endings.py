@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ds01ctl.core.cleanup_holding import begun_anew
 from ds01ctl.core.cleanup_words import Ending, stopped, warning
 from tests.core.cleanup_traces import exempted, gpu_container, policy
 from tests.core.cleanup_worlds import Machine, idle
@@ -51,3 +52,21 @@ def test_no_removal_is_announced_that_will_not_be(rules: Policy, *, is_removed: 
     first, *_, last = endings(rules)
     assert ("when it is removed" in warning(first)) is is_removed
     assert ("when it is removed" in stopped(last)) is is_removed
+
+
+def test_the_hold_of_who_is_back_begins_anew_until_it_is_told() -> None:
+    """It ran while there was no account, and nobody who could be told that it did."""
+    machine = Machine(policy(), gpu_container()).run(idle(10))
+    seen = machine.seen
+    assert seen is not None
+    [workload] = seen.workloads
+    [(id_, watch)] = seen.watches.items()
+    uid = workload.owner.uid
+    assert uid
+    assert watch.not_running_s
+    untold = seen._replace(watches={id_: watch._replace(hold_from_s=0.0, is_hold_told=False)})
+    told = seen._replace(watches={id_: watch._replace(hold_from_s=0.0, is_hold_told=True)})
+    again = begun_anew(untold, machine.policy, departed={uid})
+    assert again[id_].hold_from_s == watch.not_running_s
+    assert begun_anew(told, machine.policy, departed={uid}) == {}
+    assert begun_anew(untold, machine.policy, departed=()) == {}

@@ -36,7 +36,7 @@ from ds01ctl.core.gpu_shares import GpuPast, Scene
 from ds01ctl.core.pending import dump, load
 from ds01ctl.core.project_split import of_embodied
 from ds01ctl.core.project_views import past_of_users, scene_of_users, usage_of_users
-from tests.core.test_conservation import World
+from tests.core.energy_worlds import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -192,6 +192,8 @@ def test_what_is_too_little_is_not_told_apart() -> None:
     """A slice is read a moment before the containers in it: that is no work outside of them."""
     found = cpu_portions({"ann": 1_000_000}, {"ann": 900, THESIS: 999_100})
     assert found == {THESIS: 1000}
+    some = {THESIS: 998_400, WEB: 800, party_of("ann", "x"): 800}
+    assert cpu_portions({"ann": 1_000_000}, some) == {THESIS: 1000}
 
 
 def test_ten_thousand_projects_are_a_hundred_and_others() -> None:

@@ -30,7 +30,7 @@ cleanup:
 docker: {timeout_s: 60}
 """
 LIMIT_S = 2.8
-RACES = int(os.environ.get("DS01_HOST_RACES", "20"))
+RACES = int(os.environ.get("DS01_HOST_RACES", "12"))
 """``DS01_HOST_RACES=200`` by hand: some minutes."""
 GUEST = "/root/races"
 APPLY = "cleanup apply --only images,created,stopped --yes --json"

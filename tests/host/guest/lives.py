@@ -29,7 +29,7 @@ SLEEP = "sleep 100000"
 # some tenths of a core, in each second anew
 BUSY = "while :; do i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done; sleep 0.3; done"
 KINDS = (
-    "idle", "busy", "created", "kept", "paused", "short", "restless", "protected", "late",
+    "idle", "created", "kept", "paused", "busy", "short", "restless", "protected", "late",
     "restless",
 )  # fmt: skip
 OPERATIONS = ("start", "stop", "restart", "rename", "recreate", "pause", "unpause", "remove")
