@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHERS = [name for name in ("3.10", "3.11", "3.12", "3.13", "3.14") if name != OWN]
 QUICK = (
-    "tests/core", "tests/config", "tests/report", "tests/test_state.py", "tests/test_eventlog.py",
+    "tests/core", "tests/config", "tests/test_state.py", "tests/test_eventlog.py",
     "tests/observe/test_child.py", "tests/observe/test_processes.py", "tests/cli/test_program.py",
 )  # fmt: skip
 FEW = ("tests/cli/test_program.py", "tests/core/test_record.py", "tests/config/test_read.py")

@@ -16,10 +16,11 @@ from tests.cli.cleanup_host import (
     CleanupHost,
     was_killed,
 )
-from tests.cli.conftest import Host, Tap
+from tests.cli.conftest import Host
 from tests.cli.test_cleanup_leftovers import UNUSED, forget_uses, tags
 from tests.cli.test_cleanup_unsure import DEAF
 from tests.engine import IMAGE, Engine
+from tests.tap import Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

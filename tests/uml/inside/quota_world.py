@@ -39,6 +39,8 @@ groups:
       /scratch: {soft: 4M, hard: 6M, inodes_soft: 100}
   staff:
     storage: {/home: 100M}
+# a guest is slow beside other tests
+users: {timeout_s: 60}
 """
 HOME = Limits(8 * MIB, 8 * MIB + 13 * 65536)
 SCRATCH = Limits(4 * MIB, 6 * MIB, 100, 110)
