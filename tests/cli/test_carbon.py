@@ -441,14 +441,14 @@ def test_an_hour_is_told_by_all_its_intervals(host) -> None:
     policy = f"carbon: {{pue: 1, {WATTS}, intensity_g_per_kwh: %d, zone: %s}}\n"
     host.policy(policy % (800, "DE"))
     host.run("carbon", "sample")
-    counted(host, 3000)
+    counted(host, 600)
     host.policy(policy % (100, "FR"))
-    counted(host, 1000)
+    counted(host, 200)
     (period,) = host.json("carbon", "report", "--since", "3h")["data"]["periods"]
     (factor,) = period["factors"] if len(hours(host)) == 1 else [period["factors"][0]]
-    # 3,300 J at 800 and 1,100 J at 100, unless the clock struck between
+    # 660 J at 800 and 220 J at 100, unless the clock struck between
     assert factor["g_per_kwh_mean"] == pytest.approx(625) or factor["hours"] == 1 < len(hours(host))
-    assert period["total"]["carbon_g"] == pytest.approx((3.3 * 800 + 1.1 * 100) / 3600, abs=1e-5)
+    assert period["total"]["carbon_g"] == pytest.approx((0.66 * 800 + 0.22 * 100) / 3600, abs=1e-5)
 
 
 def test_what_was_modelled_in_an_hour_stays_told(host) -> None:
