@@ -96,9 +96,9 @@ def test_who_is_at_work_again_before_the_stop_is_left(host: CleanupHost) -> None
     home = archived(host)
     go = home / "go"
     os.mkfifo(go)
-    waits = ("sh", "-c", "read line < /work/go; while :; do :; done")
+    waits = ("sh", "-c", "read line < /data/go; while :; do :; done")
     id_ = host.engine.run(
-        "left", labels={"ds01.user": "carol"}, mounts=[(home, "/work")], command=waits
+        "left", labels={"ds01.user": "carol"}, mounts=[(home, "/data")], command=waits
     )
     host.apply(only="users")
     time.sleep(1.1)
