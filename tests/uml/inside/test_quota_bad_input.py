@@ -61,7 +61,8 @@ BAD = [
 
 
 def test_it_is_refused(ds01ctl: Run) -> None:
-    POLICY.write_text(POLICY.read_text() + "users: {home_dirs: [/missing]}\n")
+    POLICY.write_text(POLICY.read_text().replace("users: {", "users: {home_dirs: [/missing], "))
+    assert "/missing" in POLICY.read_text()
     for argv, status, words in BAD:
         assert words in said(ds01ctl, *argv, status=status), argv
         assert not OVERRIDES.exists(), argv
