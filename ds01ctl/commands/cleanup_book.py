@@ -112,8 +112,8 @@ class Book:
         if seen.has_containers and seen.activity is not None and seen.activity.last_seen:
             marks["nvml_seen"] = memory.numbers("nvml_seen") | dict(seen.activity.last_seen)
         reading = seen.leftovers.reading
-        if reading is not None and cleanup_hearing.told_events(reading):
-            marks[cleanup_hearing.EVENTS_AT] = seen.clock.now.isoformat()
+        if reading is not None:
+            marks |= cleanup_hearing.marks_of(self._state, reading, seen.clock.now)
         if seen.leftovers.people_mark is not None:
             marks["departed"] = seen.leftovers.people_mark
             marks["departed_at"] = seen.clock.now.isoformat()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ds01ctl.commands import gathering
 from ds01ctl.commands.cleanup_memory import Memory
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from ds01ctl.paths import Paths
     from ds01ctl.state import State
 
-EVENTS_AT = "events_at"
+_EVENTS_AT = "events_at"
 """The mark that says until when the engines' events are known."""
+_LOST_AT = "events_lost_at"
+"""The mark that says, by engine, when it last had more events than it keeps: seconds since 1970."""
 
 
 class Heard(NamedTuple):
@@ -27,8 +29,8 @@ class Heard(NamedTuple):
 
     reading: ImagesReading
     uses: Mapping[ImageKey, tuple[int, int]]
-    are_lost_ignored: bool
-    """The policy says that uses which an engine had no room for do not count."""
+    lost_at: Mapping[str, float]
+    """By engine: when it last had more events than it keeps, in seconds since 1970."""
 
 
 def hear(memory: Memory, policy: Policy, paths: Paths, wanted: Collection[Wanted]) -> Heard:
@@ -46,16 +48,19 @@ def hear(memory: Memory, policy: Policy, paths: Paths, wanted: Collection[Wanted
         wanted=wanted,
         named_by_admin=hosts.named_by_admin,
     )
-    ignored = bool(policy.value("cleanup.images.ignore_lost_events"))
     here = image_uses.Here(
         reading.images, reading.holders, reading.events, reading.networks, reading.volumes,
-        reading.listed, () if ignored else reading.lost,
+        reading.listed,
     )  # fmt: skip
-    return Heard(reading, image_uses.fold(memory.uses, here, now), ignored)
+    return Heard(reading, image_uses.fold(memory.uses, here, now), _lost_at(memory, reading, now))
+
+
+def _lost_at(memory: Memory, reading: ImagesReading, now: datetime) -> Mapping[str, float]:
+    return memory.numbers(_LOST_AT) | dict.fromkeys(reading.lost, int(now.timestamp()))
 
 
 def _since(memory: Memory) -> datetime | None:
-    told = memory.mark(EVENTS_AT)
+    told = memory.mark(_EVENTS_AT)
     try:
         return datetime.fromisoformat(told) if told else None
     except (TypeError, ValueError):
@@ -73,9 +78,17 @@ def put_uses(
     state.put_image_uses(new, [key for key in before if key not in now])  # type: ignore[arg-type]  # pairs of numbers
 
 
-def told_events(reading: ImagesReading) -> bool:
-    """Tell whether every engine that is here told its events."""
-    return reading.complete("events") >= reading.listed.keys()
+def marks_of(state: State, reading: ImagesReading, at: datetime) -> dict[str, Any]:
+    """Give the marks of a look: until when events are known, and which engine had lost some.
+
+    To be called in the transaction that writes them: another job may have written them meanwhile.
+    """
+    marks: dict[str, Any] = {}
+    if reading.complete("events") >= reading.listed.keys():
+        marks[_EVENTS_AT] = at.isoformat()
+    if reading.lost:
+        marks[_LOST_AT] = _lost_at(Memory({}, {}, {}, state.marks()), reading, at)
+    return marks
 
 
 def meanwhile(state: State, policy: Policy, paths: Paths) -> Heard:
@@ -92,6 +105,6 @@ def meanwhile(state: State, policy: Policy, paths: Paths) -> Heard:
     heard = hear(memory, policy, paths, engine_images.USES)
     with state.transaction():
         put_uses(state, memory.uses, heard.uses)
-        if told_events(heard.reading):
-            state.put_marks({EVENTS_AT: json.dumps(at.isoformat())})
+        marks = marks_of(state, heard.reading, at)
+        state.put_marks({name: json.dumps(value) for name, value in marks.items()})
     return heard

@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 from ds01ctl.commands import stepping
 from ds01ctl.commands.cleanup_did import Did, of_act, of_done
 from ds01ctl.core import images
+from ds01ctl.core.image_ages import Ages
+from ds01ctl.core.image_families import Families
 from ds01ctl.core.image_names import reference
+from ds01ctl.core.image_rules import rules as rules_of
 from ds01ctl.errors import Ds01Error
 from ds01ctl.state import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ds01ctl.act.containers import Done
     from ds01ctl.act.images import Removal
     from ds01ctl.commands.cleanup_book import Book
+    from ds01ctl.commands.cleanup_hearing import Heard
     from ds01ctl.commands.cleanup_looking import Look
     from ds01ctl.core.cleanup_model import Change
     from ds01ctl.core.image_model import DiskUse
@@ -110,24 +114,43 @@ def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> 
         book.check()
         since_heard += sum(map(len, some))
         if since_heard >= _HEAR_AFTER:
-            uses, since_heard = book.meanwhile(paths).uses, 0
-            groups = [*left]
-            left = deque(one for one in groups if not _used_since(one, uses, seen))
+            heard, since_heard = book.meanwhile(paths), 0
+            groups, is_lost = [*left], _lost_since(heard, seen)
+            left = deque()
             for one in groups:
-                if id(one[0]) in planned and _used_since(one, uses, seen):
+                if not (_used_since(one, heard, seen) or is_lost(one)):
+                    left.append(one)
+                elif id(one[0]) in planned:
                     yield from (Did(change, "skipped", _USED) for change in one)
 
 
-def _used_since(
-    group: Sequence[Change], uses: Mapping[tuple[str, str], tuple[int, int]], seen: Look
-) -> bool:
-    """Tell whether an image was used since the look, or may have been, as far as is remembered."""
+def _used_since(group: Sequence[Change], heard: Heard, seen: Look) -> bool:
+    """Tell whether an image was used since the look, as far as is remembered."""
     looked_s = int(seen.clock.now.timestamp())
     named = {(one.engine, one.target) for one in group}
     for one in group:
         tags = filter(None, one.identity.get("tags", "").split(","))
         named |= {(one.engine, reference(tag)) for tag in tags}
-    return any(uses[key][0] >= looked_s for key in named if key in uses)
+    return any(heard.uses[key][0] >= looked_s for key in named if key in heard.uses)
+
+
+def _lost_since(heard: Heard, seen: Look) -> Callable[[Sequence[Change]], bool]:
+    """Tell whether an image may have been used unseen since the look, and is too young for that."""
+    now_s, rules = seen.clock.now.timestamp(), rules_of(seen.policy)
+    seen_images = seen.leftovers.reading.images if seen.leftovers.reading else ()
+    last: dict[tuple[str, str], int] = {}
+    for engine in heard.reading.lost:
+        there = [one for one in seen_images if one.engine == engine]
+        used_at = Families(there, seen.leftovers.uses).used_at
+        last |= {(engine, id_): at for id_, at in used_at.items()}
+
+    def is_lost(group: Sequence[Change]) -> bool:
+        engine, image_id = group[0].engine, group[0].identity.get("image_id", group[0].target)
+        if engine not in heard.reading.lost:
+            return False
+        return Ages(rules, now_s, now_s).young(last.get((engine, image_id))) is not None
+
+    return is_lost
 
 
 def _disk(change: Change, seen: Look, paths: Paths) -> DiskUse | None:

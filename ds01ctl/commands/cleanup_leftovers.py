@@ -40,6 +40,8 @@ class Leftovers(NamedTuple):
     """None: no engine was asked about images."""
     uses: Mapping[ImageKey, tuple[int, int]] = {}
     """To be remembered: last use and first seen."""
+    lost_at: Mapping[str, float] = {}
+    """By engine: when uses may have gone unseen last."""
     reserve: tuple[Change, ...] = ()
     """Images that go after the planned ones, while the disk is still too full."""
     volumes: tuple[VolumeRow, ...] = ()
@@ -87,16 +89,14 @@ def _modes(changes: Iterable[Change], policy: Policy) -> tuple[Change, ...]:
 
 def _images(seen: Look, paths: Paths, *, sizes: bool, unfinished: bool) -> Leftovers:
     from ds01ctl.commands import cleanup_hearing
-    from ds01ctl.core.image_telling import events_lost
     from ds01ctl.observe import engine_images
 
     asked = seen.wish.parts & IMAGE_PARTS
     wanted = engine_images.EVERYTHING if asked else engine_images.USES
     wanted = wanted | {"images"} if unfinished else wanted
     wanted = wanted | {"volume-sizes"} if sizes else wanted
-    reading, uses, ignored = cleanup_hearing.hear(seen.memory, seen.policy, paths, wanted)
-    told = Plan(notices=tuple(events_lost(one, ignored=ignored) for one in sorted(reading.lost)))
-    found = Leftovers(told, reading, uses, gaps=reading.gaps)
+    reading, uses, lost_at = cleanup_hearing.hear(seen.memory, seen.policy, paths, wanted)
+    found = Leftovers(Plan(), reading, uses, lost_at, gaps=reading.gaps)
     if asked:
         return _decided(found, seen, asked)
     return found._replace(settled=_settled(found, seen)) if unfinished else found
@@ -104,7 +104,9 @@ def _images(seen: Look, paths: Paths, *, sizes: bool, unfinished: bool) -> Lefto
 
 def _decided(found: Leftovers, seen: Look, asked: frozenset[Part]) -> Leftovers:
     from ds01ctl.core import build_cache, images, networks, volumes
+    from ds01ctl.core.image_ages import Ages
     from ds01ctl.core.image_rules import rules as rules_of
+    from ds01ctl.core.image_telling import events_lost
 
     reading, now, rules = found.reading, seen.clock.now, rules_of(seen.policy)
     assert reading is not None
@@ -114,10 +116,15 @@ def _decided(found: Leftovers, seen: Look, asked: frozenset[Part]) -> Leftovers:
     if "images" in asked:
         complete = reading.complete("images", "containers")
         world = images.World(reading.images, reading.holders, found.uses, reading.disks, complete,
-                             _of_infrastructure(found, seen))  # fmt: skip
+                             _of_infrastructure(found, seen), found.lost_at)  # fmt: skip
         decision = images.decide(world, rules, now)
         changes += decision.changes
         notices += decision.notices
+        notices += [
+            events_lost(engine, at_s, rules)
+            for engine, at_s in sorted(found.lost_at.items())
+            if engine in complete and Ages(rules, now.timestamp(), at_s).young(at_s - 1)
+        ]
         reserve = decision.reserve
     if "cache" in asked:
         some, told = build_cache.decide(reading.cache, rules)

@@ -17,6 +17,7 @@ _TELLS: tuple[str, ...] = (
     "build-cache",
     "dead",
     "departed-user",
+    "events-lost",
     "idle-holding",
     "paused",
     "removing",
@@ -27,7 +28,6 @@ _TELLS: tuple[str, ...] = (
 _WARNS: tuple[str, ...] = (
     "archived-problem",
     "departed-unknown",
-    "events-lost",
     "exemption-user",
     "gpu-unknown",
     "idle-unknown",

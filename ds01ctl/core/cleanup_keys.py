@@ -175,6 +175,14 @@ _IMAGES: tuple[Key, ...] = (
         24,
     ),
     Key(
+        "min_age_unseen_h",
+        "hours",
+        "The same where the engine had more events than it keeps since the image's last known use,"
+        " so that a use of a few minutes may have gone unseen.",
+        336,
+        null="such images are never removed",
+    ),
+    Key(
         "keep_per_repository",
         "count",
         "The newest images of each repository, by build time, that are never removed.",
@@ -201,13 +209,6 @@ _IMAGES: tuple[Key, ...] = (
         null="no limit",
         example=90,
         positive=True,
-    ),
-    Key(
-        "ignore_lost_events",
-        "bool",
-        "Whether images are removed though an engine had more events than it keeps: else every"
-        " image of it counts as used then.",
-        default=False,
     ),
 )
 

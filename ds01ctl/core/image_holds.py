@@ -11,6 +11,7 @@ from ds01ctl.core.image_uses import Names
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from ds01ctl.core.image_ages import Ages
     from ds01ctl.core.image_families import Families
     from ds01ctl.core.image_model import Holder, Image
     from ds01ctl.core.image_rules import Rules
@@ -28,7 +29,7 @@ def holds(
     families: Families,
     holders: Sequence[Holder],
     rules: Rules,
-    now_s: float,
+    ages: Ages,
     infrastructure: Collection[str] = (),
 ) -> dict[str, Hold]:
     """Find what holds each image of one engine; one without an entry may go.
@@ -46,7 +47,7 @@ def holds(
             owned.get(image.id) or _by_protection(image, rules),
             _by_label(image, rules),
             _by_name(image, rules),
-            _by_age(image, families, rules, now_s),
+            _by_age(image, families, ages),
             newest.get(image.id),
         )
         if hold := next(filter(None, ways), None):
@@ -102,15 +103,11 @@ def _by_name(image: Image, rules: Rules) -> Hold | None:
     return None
 
 
-def _by_age(image: Image, families: Families, rules: Rules, now_s: float) -> Hold | None:
+def _by_age(image: Image, families: Families, ages: Ages) -> Hold | None:
     """Hold what was used, tagged or first seen lately: somebody is about to use it, or again."""
     first = families.first_seen(image)
-    last = now_s if first is None else max(first, families.used_at[image.id])
-    age_h = max(0.0, (now_s - last) / 3600)
-    if age_h >= rules.min_age_h:
-        return None
-    why = f"used or first seen {age_h:.1f} h ago ({rules.told('images.min_age_h')})"
-    return Hold("used or first seen lately", why)
+    young = ages.young(None if first is None else max(first, families.used_at[image.id]))
+    return Hold(*young) if young else None
 
 
 def _newest(families: Families, rules: Rules) -> dict[str, Hold]:

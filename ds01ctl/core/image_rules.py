@@ -16,6 +16,7 @@ class Rules(NamedTuple):
     high_percent: float = 85
     low_percent: float = 80
     min_age_h: float = 24
+    min_age_unseen_h: float | None = 336
     keep_per_repository: int = 1
     keep: tuple[str, ...] = ()
     """Globs for whole references, ``repository:tag``."""
@@ -32,7 +33,7 @@ class Rules(NamedTuple):
         name = key.rpartition(".")[2]
         field = "cache_keep_gib" if key == "cache.keep_gib" else name
         value = getattr(self, field)
-        shown = f"{value:g}" if isinstance(value, float) else value
+        shown = f"{value:g}" if isinstance(value, float) else "null" if value is None else value
         return f"cleanup.{key} {shown}, {self.origins.get(key, 'built-in')}"
 
 
@@ -40,6 +41,7 @@ _KEYS = (
     "images.high_percent",
     "images.low_percent",
     "images.min_age_h",
+    "images.min_age_unseen_h",
     "images.keep_per_repository",
     "images.keep",
     "images.keep_label",
@@ -59,6 +61,7 @@ def rules(policy: Policy) -> Rules:
         high_percent=float(value["images.high_percent"]),
         low_percent=float(value["images.low_percent"]),
         min_age_h=float(value["images.min_age_h"] or 0),
+        min_age_unseen_h=_number(value["images.min_age_unseen_h"]),
         keep_per_repository=int(value["images.keep_per_repository"] or 0),
         keep=tuple(value["images.keep"] or ()),
         keep_label=str(value["images.keep_label"] or ""),

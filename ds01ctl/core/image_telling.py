@@ -46,12 +46,13 @@ def _ago(at: int, now: datetime) -> str:
     return f"{days:.1f} days ago, {format_time(datetime.fromtimestamp(at, timezone.utc))}"
 
 
-def events_lost(engine: str, *, ignored: bool) -> Notice:
+def events_lost(engine: str, at_s: float, rules: Rules) -> Notice:
     """Tell that an engine was so busy that uses of images may have gone unseen."""
-    follows = "such uses do not count" if ignored else "every image counts as used now"
+    at = format_time(datetime.fromtimestamp(at_s, timezone.utc))
     text = (
-        f"{engine}: so much happened since the last look that it does not tell all of it any more;"
-        f" {follows} (cleanup.images.ignore_lost_events)"
+        f"{engine}: so much happened before {at} that it does not tell all of it any more; images"
+        " that were not seen in use since then go later, if at all"
+        f" ({rules.told('images.min_age_unseen_h')})"
     )
     return Notice("events-lost", None, None, text)
 

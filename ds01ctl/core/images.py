@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from ds01ctl.core.image_ages import Ages
 from ds01ctl.core.image_changes import changes_of
 from ds01ctl.core.image_families import Families
 from ds01ctl.core.image_holds import holds
@@ -43,6 +44,8 @@ class World(NamedTuple):
     anything removed."""
     infrastructure: Collection[str] = ()
     """Ids and references of images that infrastructure is made from."""
+    lost_at: Mapping[str, float] = {}
+    """By engine: when it last had more events than it keeps, in seconds since 1970."""
 
 
 class Decision(NamedTuple):
@@ -131,7 +134,8 @@ class _Engine:
         images = [image for image in world.images if image.engine == engine]
         holders = [holder for holder in world.holders if holder.engine == engine]
         self._families = Families(images, world.uses)
-        self._held = holds(self._families, holders, rules, now.timestamp(), world.infrastructure)
+        ages = Ages(rules, now.timestamp(), world.lost_at.get(engine))
+        self._held = holds(self._families, holders, rules, ages, world.infrastructure)
 
     def decide(self) -> Decision:
         """Take what is long unused, then what the disk needs, and tell what it does not get."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -174,25 +175,69 @@ def test_what_is_used_while_others_are_removed_stays(
     host.engine.client.remove_image(names[1])
 
 
-@pytest.mark.parametrize("is_ignored", [False, True])
-def test_more_events_than_an_engine_keeps(host: CleanupHost, *, is_ignored: bool) -> None:
-    """Any image may have been used meanwhile; the policy may say to go by what was seen."""
+def burst(host: CleanupHost) -> None:
+    """Have the engine forget what it was asked for before."""
+    for _ in range(300):
+        host.engine.client.tag(IMAGE, "burst", "1")
+    host.engine.client.remove_image("burst:1")
+
+
+def test_more_events_than_an_engine_keeps(host: CleanupHost) -> None:
+    """Any image may have been used meanwhile: only one unused for longer goes; later runs know."""
+
+    def planned(unseen_h: str) -> list[str]:
+        """Look, where the least age of an image is so much, and a day otherwise."""
+        host.base.policy(POLICY + UNUSED.replace("{", f"{{min_age_unseen_h: {unseen_h}, "))
+        document = host.json("plan", "--only", "images")
+        told = [one for one in document["findings"] if one["kind"] == "cleanup-events-lost"]
+        assert [f"min_age_unseen_h {unseen_h}" in str(one) for one in told] == [True]
+        assert {one["severity"] for one in told} == {"info"}
+        return [one["name"] for one in document["data"]["changes"]]
+
     host.engine.build_image("old/one:1", env={"A": "1"})
     host.container("user")
     host.apply(only=IMAGES)
     forget_uses(host)
-    for _ in range(300):
-        host.engine.client.tag(IMAGE, "burst", "1")
-    host.engine.client.remove_image("burst:1")
-    if is_ignored:
-        policy = POLICY + UNUSED.replace("{", "{ignore_lost_events: true, ")
-        host.base.policy(policy)
-    document = host.json("plan", "--only", "images")
-    told = [one for one in document["findings"] if one["kind"] == "cleanup-events-lost"]
-    assert [is_ignored] == ["such uses do not count" in str(one) for one in told]
-    planned = [one["name"] for one in document["data"]["changes"]]
-    assert planned == (["old/one:1"] if is_ignored else [])
+    host.apply(only="idle")
+    assert "events_lost_at" not in host.marks()
+    burst(host)
+    assert planned("400") == ["old/one:1"]
+    # nobody wrote it down, so it is found anew; then it is known
+    for _ in range(2):
+        assert planned("null") == []
+        host.apply(only="idle")
+        assert json.loads(host.marks()["events_lost_at"]).keys() == {host.engine.host}
     host.engine.client.remove_image("old/one:1")
+
+
+def test_events_lost_while_images_are_removed(
+    host: CleanupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is not old enough for that stays; who is goes on."""
+    monkeypatch.setattr(cleanup_imaging, "_HEAR_AFTER", 1)
+    monkeypatch.setattr("ds01ctl.act.images.AT_ONCE", 1)
+    monkeypatch.setenv("DOCKER_HOST", host.engine.host)
+    names = [host.engine.build_image(f"old/{name}:1", env={"A": name}) for name in "abc"]
+    ids = [host.engine.client.inspect_image(name)["Id"] for name in names]
+    host.apply(only=IMAGES)
+    forget_uses(host)
+    lately = int(time.time()) - 100 * 3600
+    with State.open_for_recording(host.paths) as state, state.transaction():
+        state.put_image_uses({(host.engine.host, ids[1]): (lately, LONG_AGO)})
+    seen = cleanup_looking.look(Wish(only=("images",)), host.paths)
+    changes = [
+        Change("remove-image", "images", id_, name, host.engine.host, None, "a test",
+               identity={"image_id": id_, "tags": name})
+        for id_, name in zip(ids, names, strict=True)
+    ]  # fmt: skip
+    burst(host)
+    with State.open_for_recording(host.paths) as state:
+        dids = list(cleanup_imaging.carry_out(changes, seen, Book(state, seen), host.paths))
+    assert [(one.change.name, one.outcome) for one in dids] == [
+        ("old/a:1", "done"), ("old/b:1", "skipped"), ("old/c:1", "done"),
+    ]  # fmt: skip
+    assert tags(host) == {IMAGE, names[1]}
+    host.engine.client.remove_image(names[1])
 
 
 def test_networks_that_nobody_has(host: CleanupHost) -> None:

@@ -40,6 +40,7 @@ BUILT_IN = [
     ("cleanup.images.high_percent", 85),
     ("cleanup.images.low_percent", 80),
     ("cleanup.images.min_age_h", 24),
+    ("cleanup.images.min_age_unseen_h", 336),
     ("cleanup.images.keep_per_repository", 1),
     ("cleanup.images.keep", ()),
     ("cleanup.images.keep_label", "ds01.keep"),

@@ -137,6 +137,47 @@ def test_min_age(id_age_h: float, tag_age_h: float, goes: bool) -> None:
         assert bool(removed(decide(world(image(1, "a:1"), uses=uses), FREE, NOW))) is goes
 
 
+@pytest.mark.parametrize(
+    ("used_h", "lost_h", "limit_h", "goes"),
+    [
+        # what was used since the loss is known again
+        (30, 31, 336, True), (30, 30, 336, True),
+        (30, 29, 336, False), (335.9, 1, 336, False), (336, 1, 336, True),
+        (5000, 1, None, False), (30, 31, None, True),
+        # not less than for others
+        (23, 1, 12, False), (25, 1, 12, True),
+    ],
+)  # fmt: skip
+def test_where_uses_may_have_gone_unseen(
+    used_h: float, lost_h: float, limit_h: float | None, goes: bool
+) -> None:
+    """An engine keeps few events: what is older than a loss of some has to be older still."""
+    at = NOW_S - int(used_h * HOUR)
+    one = world(image(1, "a:1"), uses={(ENGINE, SHA(1)): (at, NOW_S - 9000 * HOUR)})
+    one = one._replace(lost_at={ENGINE: NOW_S - lost_h * HOUR, "another": NOW_S})
+    decision = decide(one, FREE._replace(min_age_unseen_h=limit_h), NOW)
+    assert bool(removed(decision)) is goes
+    told = "".join(line for notice in decision.notices for line in notice.evidence)
+    assert ("perhaps used unseen" in told) is (not goes and used_h >= 24)
+
+
+def test_a_child_makes_its_parent_young_too() -> None:
+    """Its files are those of the parent: a loss after the child's use is one after the parent's."""
+    uses = unused_for({1: 400, 2: 3})
+    parent, child = image(1, "base:1"), image(2, "child:1", parent=SHA(1))
+    one = world(parent, child, uses=uses)
+    assert removed(decide(one, FREE, NOW)) == [2, 1]
+    assert removed(decide(one._replace(lost_at={ENGINE: NOW_S - HOUR}), FREE, NOW)) == []
+
+
+def test_losses_leave_the_order_as_it_is() -> None:
+    days = {number: float((number * 7) % 20 + 15) for number in range(1, 20)}
+    seen = [image(number, f"r:{number}") for number in days]
+    quiet = world(*seen, uses=unused_for(days), used_gib=86)
+    busy = quiet._replace(lost_at={ENGINE: NOW_S})
+    assert removed(decide(busy, FREE, NOW)) == removed(decide(quiet, FREE, NOW))
+
+
 def test_what_was_never_seen_is_young() -> None:
     """A lost store removes nothing."""
     decision = decide(world(image(1), uses={}), FREE._replace(max_unused_d=1), NOW)
