@@ -114,6 +114,7 @@ class Engine:
         cgroup_parent: str | None = None,
         pid_mode: str | None = None,
         auto_remove: bool = False,
+        health: Mapping[str, Any] | None = None,
         command: Sequence[str] = ("sleep", "infinity"),
         image: str = IMAGE,
         start: bool = True,
@@ -121,6 +122,7 @@ class Engine:
         """Create a container, start it unless told otherwise, and return its full id.
 
         ``gpus`` is what follows ``--gpus``: "all", a number, or ids; only with start=False.
+        ``health`` is the API's Healthcheck: Test, and Interval in nanoseconds.
         Where the machine itself lacks a capability, ``privileged`` starts only with a ``user``.
         """
         requests = [*(device_requests or ()), *_gpu_requests(gpus)]
@@ -144,6 +146,7 @@ class Engine:
             environment=dict(env or {}),
             user=user,
             host_config=host_config,
+            healthcheck=health,
         )
         container_id = str(created["Id"])
         if start:

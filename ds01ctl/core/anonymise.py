@@ -178,6 +178,7 @@ class _Mask:
             cgroup_parent=self._cgroup(config.cgroup_parent),
             user=":".join(n.login(part) for part in config.user.split(":")),
             pid_mode=self._pid_mode(config.pid_mode),
+            health_command=(),
         )
 
     def _pid_mode(self, mode: str) -> str:

@@ -169,6 +169,8 @@ class ContainerConfig(NamedTuple):
     pid_mode: str = ""
     auto_remove: bool = False
     """``--rm``: whoever stops it removes it, and its anonymous volumes."""
+    health_command: tuple[str, ...] = ()
+    """What the engine runs in it for its HEALTHCHECK, with the shell; empty: it has none."""
 
 
 class Container(NamedTuple):

@@ -12,6 +12,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from ds01ctl.core import health_check
 from ds01ctl.core.cleanup_model import Reading
 from ds01ctl.observe import procfs
 from ds01ctl.observe.cleanup_cgroups import GONE, TooMany
@@ -47,14 +48,23 @@ class _Act(NamedTuple):
 
 
 def read(
-    hierarchies: Hierarchies, groups: Groups, init: int, *, proc: str, clock: Clock
+    hierarchies: Hierarchies,
+    groups: Groups,
+    init: int,
+    *,
+    proc: str,
+    clock: Clock,
+    health_command: Sequence[str] = (),
 ) -> Reading:
-    """Read when something was last done, seconds since 1970; 0: never, as far as can be seen."""
+    """Read when something was last done, seconds since 1970; 0: never, as far as can be seen.
+
+    init: the pid of its first process. health_command: what its engine runs, which nobody does.
+    """
     try:
         pids = hierarchies.processes(groups)
         if isinstance(pids, TooMany):
             return Reading("failed", detail=pids.what)
-        act = _newest(pids, init, proc, clock)
+        act = _newest(pids, init, proc, clock, health_command)
     except OSError as error:
         return Reading("failed", detail=f"sessions: {(error.strerror or 'unreadable').lower()}")
     except (ValueError, IndexError):
@@ -63,7 +73,9 @@ def read(
     return Reading("known", max(0.0, min(act.at, clock.now.timestamp())), act.what)
 
 
-def _newest(pids: Sequence[int], init: int, proc: str, clock: Clock) -> _Act:
+def _newest(
+    pids: Sequence[int], init: int, proc: str, clock: Clock, health_command: Sequence[str]
+) -> _Act:
     inside = set(pids)
     newest = _Act(0.0, f"{len(inside)} processes, no terminal and no command run in it")
     terminals = _Terminals(proc)
@@ -73,7 +85,11 @@ def _newest(pids: Sequence[int], init: int, proc: str, clock: Clock) -> _Act:
             continue
         acts = []
         # who has no parent in here was put in from outside: docker exec
-        if pid != init and process.ppid not in inside:
+        if (
+            pid != init
+            and process.ppid not in inside
+            and not _is_health_check(pid, proc, health_command)
+        ):
             acts.append(_Act(_started_at(process, clock), f"command run in it (pid {pid})"))
         if _is_terminal(process.tty) and (act := terminals.of(process)):
             acts.append(act)
@@ -90,6 +106,18 @@ def _process(pid: int, proc: str) -> _Process | None:
         raise
     fields = text.rpartition(b")")[2].split()
     return _Process(pid, int(fields[_PPID]), int(fields[_TTY]), int(fields[_START]))
+
+
+def _is_health_check(pid: int, proc: str, command: Sequence[str]) -> bool:
+    if not command:
+        return False
+    try:
+        line = procfs.read_bounded(f"{proc}/{pid}/cmdline", _MOST_BYTES)
+    except OSError as error:
+        if error.errno in GONE:
+            return True
+        raise
+    return health_check.is_run_by(line.split(b"\0")[:-1], command)
 
 
 def _started_at(process: _Process, clock: Clock) -> float:

@@ -120,6 +120,7 @@ class _Sampler:
                 container.pid or 0,
                 proc=self._proc,
                 clock=self._clock,
+                health_command=container.config.health_command if container.config else (),
             ),
             "jupyter": self._jupyter.get(container.id, jupyter.ABSENT),
         }

@@ -9,7 +9,7 @@ from typing import Any
 from ds01ctl.core.model import ContainerConfig, DeviceRequest
 from ds01ctl.core.record import NamedTuple
 
-_FORMAT = 3
+_FORMAT = 4
 """Raise it when the fields change: what was remembered before is then forgotten."""
 
 
@@ -50,6 +50,7 @@ def to_json(facts: KnownFacts) -> str:
         config.user,
         config.pid_mode,
         config.auto_remove,
+        config.health_command,
     ]
     return json.dumps(written, separators=(",", ":"))
 
@@ -79,15 +80,17 @@ def _config(
     visible_devices: str | None,
     *rest: Any,
 ) -> ContainerConfig:
-    return ContainerConfig(
+    *more, health_command = rest
+    config = ContainerConfig(
         runtime,
         privileged,
         tuple(DeviceRequest(d, n, tuple(ids), tuple(caps)) for d, n, ids, caps in requests),
         tuple(devices),
         tuple(rules),
         visible_devices,
-        *rest,
+        *more,
     )
+    return config._replace(health_command=tuple(health_command))
 
 
 def _time(at: datetime | None) -> str | None:

@@ -32,6 +32,8 @@ _STATES = {
     "stopping": "running",
 }
 _VARIABLE = "NVIDIA_VISIBLE_DEVICES="
+_SHELL = ("/bin/sh", "-c")
+"""What Docker runs a line of a health check with, unless the image names another."""
 _AGO = r"(?a)(\d{1,6}|an?) (second|minute|hour|day|week|month|year)s? ago"
 _UNIT_S = {
     "second": 1,
@@ -172,7 +174,16 @@ def _config(host: Json, asked: Json) -> ContainerConfig:
         user=_text(asked.get("User")),
         pid_mode=_text(host.get("PidMode")),
         auto_remove=host.get("AutoRemove") is True,
+        health_command=_health_command(asked),
     )
+
+
+def _health_command(asked: Json) -> tuple[str, ...]:
+    """Read what the engine runs, as it runs it; NONE and an empty list are no health check."""
+    form, *words = _texts(_dict(asked.get("Healthcheck")).get("Test")) or ("NONE",)
+    if form == "CMD-SHELL":
+        return (*(_texts(asked.get("Shell")) or _SHELL), *words)
+    return tuple(words) if form == "CMD" else ()
 
 
 def _request(request: Json) -> DeviceRequest:

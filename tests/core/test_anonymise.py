@@ -180,6 +180,7 @@ RICH = Snapshot(
                 cgroup_parent="ds01-student-alicia.slice",
                 user=f"{AL}:{AL}",
                 pid_mode=f"container:{BOB_ID[:12]}",
+                health_command=("curl", "http://alicia:secretproject@localhost"),
             ),
         ),
         Container(

@@ -160,6 +160,33 @@ def test_a_command_run_in_it_is_activity_once(engine: Engine) -> None:
     assert reading(engine, id_, "sessions").value == pytest.approx(one.value, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        ["CMD", "sleep", "0.2"],
+        ["CMD-SHELL", "sleep 0.2"],
+        ["CMD-SHELL", "sleep 0.2 || exit 1"],
+        ["CMD-SHELL", "exec sleep 0.2"],
+    ],
+)
+def test_a_health_check_is_no_session(each_engine: Engine, test: list[str]) -> None:
+    """Whatever moment of it is met; what somebody runs besides is one all the same."""
+    engine = each_engine
+    health = {"Test": test, "Interval": 300_000_000, "Timeout": 10**10, "Retries": 1}
+    id_ = engine.run("train", health=health)
+    seen = [one for one in listed(engine) if one.id == id_]
+    met, looks, end = 0, 0, time.monotonic() + 30
+    while (met < 20 or looks < 200) and time.monotonic() < end:
+        one = sample_all(tuple(seen))[id_].readings["sessions"]
+        assert one.value == 0, one.detail
+        met += not one.detail.startswith("1 ")
+        looks += 1
+    assert met >= 20
+    engine.exec_detached(id_, "sleep", "60")
+    time.sleep(0.3)
+    assert reading(engine, id_, "sessions").value > 0
+
+
 def test_what_a_container_starts_itself_is_no_session(engine: Engine) -> None:
     """Nor are orphans: whoever loses his parent gets the container's first process."""
     id_ = engine.run("train", command=("sh", "-c", "(sleep 70 &) & sleep 60 & wait; sleep 60"))

@@ -363,10 +363,35 @@ def test_facts_survive_as_text(stub: StubEngine) -> None:
     requests = [{"Driver": "", "Count": 2, "DeviceIDs": None, "Capabilities": [["gpu"]]}]
     stub.containers(listed)
     answer = inspect_of(listed, DeviceRequests=requests, Devices=[{"PathOnHost": "/dev/nvidia0"}])
+    answer["Config"] = {"Healthcheck": {"Test": ["CMD", "curl", "-f", "localhost"]}}
     stub.answer(f"/containers/{ID(1)}/json", answer)
     (facts,) = read(stub.host).facts.values()
     assert facts.config.device_requests == (DeviceRequest("", 2, (), ("gpu",)),)
+    assert facts.config.health_command == ("curl", "-f", "localhost")
     assert container_facts.from_json(container_facts.to_json(facts)) == facts
+
+
+@pytest.mark.parametrize(
+    ("test", "shell", "runs"),
+    [
+        (["CMD", "a", "b c"], None, ("a", "b c")),
+        (["CMD-SHELL", "a b"], None, ("/bin/sh", "-c", "a b")),
+        (["CMD-SHELL", "a"], ["/bin/bash", "-o", "pipefail", "-c"],
+         ("/bin/bash", "-o", "pipefail", "-c", "a")),
+        (["NONE"], None, ()), ([], None, ()), (None, None, ()), ("CMD a", None, ()),
+        (["CMD"], None, ()), ([1, 2], None, ()), ({}, "sh", ()),
+    ],
+)  # fmt: skip
+def test_what_a_health_check_runs(
+    stub: StubEngine, test: object, shell: object, runs: tuple[str, ...]
+) -> None:
+    listed = entry(1, state="running", Pid=5, StartedAt="2026-11-23T14:57:05.409579792Z")
+    stub.containers(listed)
+    answer = inspect_of(listed)
+    answer["Config"] = {"Healthcheck": {"Test": test}, "Shell": shell}
+    stub.answer(f"/containers/{ID(1)}/json", answer)
+    (facts,) = read(stub.host).facts.values()
+    assert facts.config.health_command == runs
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "[1]", "[0,1,2,3,4]", "null", "[" * 9999])
