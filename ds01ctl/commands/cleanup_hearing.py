@@ -36,27 +36,38 @@ class Heard(NamedTuple):
 def hear(memory: Memory, policy: Policy, paths: Paths, wanted: Collection[Wanted]) -> Heard:
     """Ask all engines of root's, for the events since they were last asked."""
     from ds01ctl.core import image_uses
+    from ds01ctl.core.idle import MAX_GAP_S
     from ds01ctl.observe import engine_images
 
-    hosts, now = gathering.hosts_of_engines(policy, paths), gathering.utcnow()
+    hosts, now, since = (
+        gathering.hosts_of_engines(policy, paths),
+        gathering.utcnow(),
+        _since(memory),
+    )
     reading = engine_images.read(
         hosts.hosts,
         paths=paths,
         deadline_s=float(policy.value("docker.timeout_s")),
         now=now,
-        since=_since(memory),
+        since=since,
         wanted=wanted,
         named_by_admin=hosts.named_by_admin,
     )
+    if not memory.uses:
+        # what is seen for the first time counts as used now at any rate
+        reading = reading._replace(lost=frozenset())
+    # a loss between two looks hides what lives for minutes only; one without looks hides anything
+    is_long = since is None or (now - since).total_seconds() > MAX_GAP_S
     here = image_uses.Here(
         reading.images, reading.holders, reading.events, reading.networks, reading.volumes,
-        reading.listed,
+        reading.listed, reading.lost if is_long else (),
     )  # fmt: skip
     return Heard(reading, image_uses.fold(memory.uses, here, now), _lost_at(memory, reading, now))
 
 
 def _lost_at(memory: Memory, reading: ImagesReading, now: datetime) -> Mapping[str, float]:
-    return memory.numbers(_LOST_AT) | dict.fromkeys(reading.lost, int(now.timestamp()))
+    known, now_s = memory.numbers(_LOST_AT), int(now.timestamp())
+    return known | {engine: max(now_s, known.get(engine, 0)) for engine in reading.lost}
 
 
 def _since(memory: Memory) -> datetime | None:
@@ -100,11 +111,13 @@ def meanwhile(state: State, policy: Policy, paths: Paths) -> Heard:
 
     from ds01ctl.observe import engine_images
 
-    memory = Memory({}, {}, state.image_uses(), state.marks())
+    # the marks first: uses that are newer than they say are only asked for twice
+    marks = state.marks()
+    memory = Memory({}, {}, state.image_uses(), marks)
     at = gathering.utcnow()
     heard = hear(memory, policy, paths, engine_images.USES)
     with state.transaction():
         put_uses(state, memory.uses, heard.uses)
-        marks = marks_of(state, heard.reading, at)
-        state.put_marks({name: json.dumps(value) for name, value in marks.items()})
+        new = marks_of(state, heard.reading, at)
+        state.put_marks({name: json.dumps(value) for name, value in new.items()})
     return heard

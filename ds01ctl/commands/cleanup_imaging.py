@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ds01ctl.errors import Ds01Error
 from ds01ctl.state import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ds01ctl.act.containers import Done
     from ds01ctl.act.images import Removal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _HEAR_AFTER = 32
 """Deeds; each is four events or five of the 256 that an engine keeps."""
+_HEAR_AFTER_S = 60
 _USED = "it was used since it was looked at, or may have been"
 _OF_IMAGES = frozenset({"untag-image", "remove-image"})
 
@@ -88,7 +90,8 @@ def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> 
     reserve = [one for one in seen.leftovers.reserve if one.skip is None] if changes else []
     planned = {id(one) for one in changes}
     enough: set[str] = set()
-    since_heard = 0
+    lost = _Lost(seen)
+    since_heard, heard_at = 0, time.monotonic()
     left = deque(images.by_image([*changes, *reserve]))
     while left:
         group = left[0]
@@ -113,12 +116,11 @@ def _images(changes: Sequence[Change], seen: Look, book: Book, paths: Paths) -> 
             yield from _together([one for (one,) in some], seen, book, paths)
         book.check()
         since_heard += sum(map(len, some))
-        if since_heard >= _HEAR_AFTER:
-            heard, since_heard = book.meanwhile(paths), 0
-            groups, is_lost = [*left], _lost_since(heard, seen)
-            left = deque()
+        if since_heard >= _HEAR_AFTER or time.monotonic() - heard_at > _HEAR_AFTER_S:
+            heard, since_heard, heard_at = book.meanwhile(paths), 0, time.monotonic()
+            groups, left = [*left], deque()
             for one in groups:
-                if not (_used_since(one, heard, seen) or is_lost(one)):
+                if not (_used_since(one, heard, seen) or lost.has(one, heard)):
                     left.append(one)
                 elif id(one[0]) in planned:
                     yield from (Did(change, "skipped", _USED) for change in one)
@@ -134,23 +136,22 @@ def _used_since(group: Sequence[Change], heard: Heard, seen: Look) -> bool:
     return any(heard.uses[key][0] >= looked_s for key in named if key in heard.uses)
 
 
-def _lost_since(heard: Heard, seen: Look) -> Callable[[Sequence[Change]], bool]:
-    """Tell whether an image may have been used unseen since the look, and is too young for that."""
-    now_s, rules = seen.clock.now.timestamp(), rules_of(seen.policy)
-    seen_images = seen.leftovers.reading.images if seen.leftovers.reading else ()
-    last: dict[tuple[str, str], int] = {}
-    for engine in heard.reading.lost:
-        there = [one for one in seen_images if one.engine == engine]
-        used_at = Families(there, seen.leftovers.uses).used_at
-        last |= {(engine, id_): at for id_, at in used_at.items()}
+class _Lost:
+    """Who may have been used unseen, and is too young for that, by what was last heard."""
 
-    def is_lost(group: Sequence[Change]) -> bool:
+    def __init__(self, seen: Look) -> None:
+        self._rules, self._now_s = rules_of(seen.policy), seen.clock.now.timestamp()
+        reading = seen.leftovers.reading
+        self._used_at: dict[tuple[str, str], int] = {}
+        for engine in reading.listed if reading else ():
+            there = [one for one in reading.images if one.engine == engine] if reading else []
+            used_at = Families(there, seen.leftovers.uses).used_at
+            self._used_at |= {(engine, id_): at for id_, at in used_at.items()}
+
+    def has(self, group: Sequence[Change], heard: Heard) -> bool:
         engine, image_id = group[0].engine, group[0].identity.get("image_id", group[0].target)
-        if engine not in heard.reading.lost:
-            return False
-        return Ages(rules, now_s, now_s).young(last.get((engine, image_id))) is not None
-
-    return is_lost
+        ages = Ages(self._rules, self._now_s, heard.lost_at.get(engine))
+        return ages.young(self._used_at.get((engine, image_id))) is not None
 
 
 def _disk(change: Change, seen: Look, paths: Paths) -> DiskUse | None:

@@ -114,7 +114,7 @@ def _decided(found: Leftovers, seen: Look, asked: frozenset[Part]) -> Leftovers:
     notices = list(found.plan.notices)
     reserve: tuple[Change, ...] = ()
     if "images" in asked:
-        complete = reading.complete("images", "containers")
+        complete = reading.complete("images", "containers", "events")
         world = images.World(reading.images, reading.holders, found.uses, reading.disks, complete,
                              _of_infrastructure(found, seen), found.lost_at)  # fmt: skip
         decision = images.decide(world, rules, now)

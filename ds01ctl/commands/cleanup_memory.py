@@ -93,10 +93,12 @@ def has_begun(paths: Paths, kind: str) -> bool:
 
 def recalled(state: State) -> Memory:
     """Read what an open store remembers; a watch that makes no sense begins anew."""
+    # before the uses: an event may be folded in twice, but none may be left out
+    marks = state.marks()
     texts = state.watches()
     watches = {id_: one for id_, text in texts.items() if (one := read_watch(text))}
     begun = tuple(state.begun_log())
-    return Memory(watches, texts, state.image_uses(), state.marks(), begun=begun)
+    return Memory(watches, texts, state.image_uses(), marks, begun=begun)
 
 
 def at_text(moment: datetime) -> str:

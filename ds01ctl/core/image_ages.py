@@ -1,10 +1,11 @@
 """How long ago an image was used, and whether that is long enough for it to go.
 
 Docker keeps its last 256 events. Where more happened between two looks, a container that came and
-went between them may have used any image, and nobody can tell which. What was seen is not
-forgotten for that, and stays the order in which images go; but an image whose last known use is
-older than such a moment must be older still. Containers that are there at a look are always seen,
-so it takes one of a few minutes, each time, to be missed all along.
+went between them may have used any image, or one may have been pulled or loaded again, and nobody
+can tell which. What was seen is not forgotten for that, and stays the order in which images go;
+but an image whose last known use is older than such a moment must be older still. Containers that
+are there at a look are always seen, so with looks a few minutes apart it takes one of as few, each
+time, to be missed all along. (Where looks are far apart, ``image_uses`` counts all as used.)
 """
 
 from __future__ import annotations

@@ -48,6 +48,8 @@ class Here(NamedTuple):
     listed: Mapping[str, Collection[str]] = {}
     """By engine: of what (images, networks, volumes) it told all; only of that anything is
     forgotten."""
+    unseen: Collection[str] = ()
+    """Engines in which anything may have been used, for long, that nobody saw."""
 
 
 def network_key(network: str) -> str:
@@ -65,12 +67,13 @@ def fold(known: Mapping[Key, tuple[int, int]], here: Here, now: datetime) -> dic
 
     What a container in any state holds is used now. What was never seen before is used now too:
     nobody knows how long it has been there. A time is never made earlier, not even by a clock
-    that was stepped back.
+    that was stepped back. Where nobody looked for long, everything counts as used now.
     """
     now_s = int(now.timestamp())
     folding = _Folding(known, here.images, now_s)
     for key in _present(here):
         folding.meet(key)
+    folding.miss(here.unseen)
     for holder in here.holders:
         folding.hold(holder)
     for event in here.events:
@@ -131,6 +134,12 @@ class _Folding:
     def meet(self, key: Key) -> None:
         """Begin to remember what was never seen."""
         self._uses.setdefault(key, Use(self._now, self._now))
+
+    def miss(self, engines: Collection[str]) -> None:
+        """Count all images and volumes of some engines as used now; networks go by containers."""
+        for key in [key for key in self._uses if key[0] in engines]:
+            if not key[1].startswith(_OF_NETWORK):
+                self._use(key, self._now)
 
     def hold(self, holder: Holder) -> None:
         """Count all that a container holds as used now."""

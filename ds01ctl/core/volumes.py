@@ -124,7 +124,7 @@ def _notice(row: VolumeRow) -> Notice:
 
 def _mounted(row: VolumeRow) -> str:
     if row.last_mounted_at:
-        return f"last mounted {format_time(row.last_mounted_at)}"
+        return f"last seen mounted {format_time(row.last_mounted_at)}"
     if row.first_seen_at:
-        return f"not mounted since it was first seen {format_time(row.first_seen_at)}"
+        return f"not seen mounted since it was first seen {format_time(row.first_seen_at)}"
     return "not known when it was mounted"

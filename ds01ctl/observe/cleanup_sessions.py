@@ -117,7 +117,7 @@ def _is_health_check(pid: int, proc: str, command: Sequence[str]) -> bool:
         if error.errno in GONE:
             return True
         raise
-    return health_check.is_run_by(line.split(b"\0")[:-1], command)
+    return health_check.is_run_by(line.removesuffix(b"\0").split(b"\0") if line else (), command)
 
 
 def _started_at(process: _Process, clock: Clock) -> float:

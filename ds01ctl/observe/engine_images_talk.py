@@ -51,7 +51,6 @@ class ImagesTalk:
         self.usage = ""
         """The path by which the disk usage was asked for."""
         self._wanted = frozenset(wanted)
-        self._since = since
 
     def opening(self) -> list[Request]:
         """Give what is asked first."""
@@ -77,10 +76,8 @@ class ImagesTalk:
     def has_lost_events(self) -> bool:
         """Tell whether more may have happened since the last look than the engine still knows."""
         told = self.value(self.events)
-        if self._since is None or not isinstance(told, list):
-            return False
         # one that gives more does not keep them so
-        return _KEPT - _UNSEEN <= len(told) <= _KEPT
+        return isinstance(told, list) and _KEPT - _UNSEEN <= len(told) <= _KEPT
 
     def _by_version(self, version: tuple[int, int]) -> list[Request]:
         """Ask what only newer engines tell cheaply; an older one only what somebody wants so."""

@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -210,8 +211,30 @@ def test_more_events_than_an_engine_keeps(host: CleanupHost) -> None:
     host.engine.client.remove_image("old/one:1")
 
 
+@pytest.mark.parametrize(
+    ("ago", "goes"), [(timedelta(minutes=5), True), (timedelta(hours=1), False)]
+)
+def test_events_lost_where_nobody_looked_for_long(
+    host: CleanupHost, ago: timedelta, *, goes: bool
+) -> None:
+    """What nobody looked at for an hour may have been used for an hour: all counts as used now."""
+    host.base.policy(POLICY + UNUSED.replace("min_age_h: 0", "min_age_h: 1"))
+    host.engine.build_image("old/one:1", env={"A": "1"})
+    host.container("user")
+    host.apply(only=IMAGES)
+    forget_uses(host)
+    burst(host)
+    at = datetime.now(timezone.utc) - ago
+    with State.open_for_recording(host.paths) as state, state.transaction():
+        state.put_marks({"events_at": json.dumps(at.isoformat())})
+    planned = [one["name"] for one in host.json("plan", "--only", "images")["data"]["changes"]]
+    assert planned == (["old/one:1"] if goes else [])
+    host.engine.client.remove_image("old/one:1")
+
+
+@pytest.mark.parametrize("is_told_by_another_job", [False, True])
 def test_events_lost_while_images_are_removed(
-    host: CleanupHost, monkeypatch: pytest.MonkeyPatch
+    host: CleanupHost, monkeypatch: pytest.MonkeyPatch, *, is_told_by_another_job: bool
 ) -> None:
     """Who is not old enough for that stays; who is goes on."""
     monkeypatch.setattr(cleanup_imaging, "_HEAR_AFTER", 1)
@@ -231,6 +254,8 @@ def test_events_lost_while_images_are_removed(
         for id_, name in zip(ids, names, strict=True)
     ]  # fmt: skip
     burst(host)
+    if is_told_by_another_job:
+        host.apply(only="idle")
     with State.open_for_recording(host.paths) as state:
         dids = list(cleanup_imaging.carry_out(changes, seen, Book(state, seen), host.paths))
     assert [(one.change.name, one.outcome) for one in dids] == [

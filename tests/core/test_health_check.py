@@ -45,11 +45,19 @@ def test_is_one(argv: list[str], command: tuple[str, ...]) -> None:
         ([*CURL.split(), "more"], (*SH, CURL)),
         (["a", "b", "c", "/check.py"], ("/check.py",)),
         (["git", "init"], ("true",)),
+        # what only ends alike is somebody's
+        (["psql", "-U", "postgres"], ("pg_isready", "-U", "postgres")),
+        (["ssh", "localhost"], ("nc", "-z", "localhost")),
+        (["curl", "-s", "http://localhost:8888"], ("curl", "-f", "http://localhost:8888")),
+        (["watch", "-n1", "nvidia-smi"], (*SH, "nvidia-smi")),
+        (["bash", "-c", "nvidia-smi"], (*SH, "nvidia-smi")),
+        (["rm", "/check.py"], ("python", "-u", "/check.py")),
         (["python", "train.py"], ()),
         (["exit", "1"], (*SH, "false || exit 1")),
         (["sleep", "1"], (*SH, "unclosed '")),
         (["-c", "x"], (*SH,)),
         ([""], (*SH, "")),
+        ([""], ("\udc80\ud800",)),
     ],
 )
 def test_is_none(argv: list[str], command: tuple[str, ...]) -> None:

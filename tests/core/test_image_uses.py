@@ -31,6 +31,16 @@ def used(uses: Uses, key: str) -> int:
     return NOW_S - uses[ENGINE, key].used_at
 
 
+def test_where_nobody_looked_for_long() -> None:
+    """All images and volumes of that engine count as used now; networks go by containers."""
+    keys = [SHA(1), "a:1", volume_key("data"), network_key("n")]
+    known = {(engine, key): OLD for engine in (ENGINE, "another") for key in keys}
+    uses = fold(known, Here(unseen={ENGINE}), NOW)
+    assert [used(uses, key) for key in keys] == [0, 0, 0, 1000]
+    assert all(uses["another", key] == OLD for key in keys)
+    assert uses[ENGINE, SHA(1)].first_seen == OLD.first_seen
+
+
 @pytest.mark.parametrize(
     ("text", "full", "name"),
     [

@@ -108,11 +108,11 @@ def test_volumes() -> None:
     assert [one.kind for one in told] == ["volume"] * 3
     assert told[0].text == f"anonymous volume {'f' * 64}, 2 GiB: no container mounts it"
     assert told[1].evidence == (
-        "last mounted 2026-11-26T11:00:00Z",
+        "last seen mounted 2026-11-26T11:00:00Z",
         "owner: is of several people: a, b",
     )
     assert told[2].text == "volume fresh: no container mounts it"
-    assert told[2].evidence[0] == "not mounted since it was first seen 2026-11-26T11:59:10Z"
+    assert told[2].evidence[0] == "not seen mounted since it was first seen 2026-11-26T11:59:10Z"
     assert anonymous.first_seen_at == fresh.first_seen_at
 
 

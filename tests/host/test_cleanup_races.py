@@ -26,7 +26,8 @@ cleanup:
   mode: enforce
   unowned: act
   breaker: {after_boot_m: 0, after_upgrade_m: 0, max_share: null, max_users: null}
-  images: {max_unused_d: 0.00008, min_age_h: 0.0008, keep_per_repository: 0, keep: [ds01/*]}
+  images: {max_unused_d: 0.00008, min_age_h: 0.0008, min_age_unseen_h: 0.0008,
+    keep_per_repository: 0, keep: [ds01/*]}
 docker: {timeout_s: 60}
 """
 LIMIT_S = 2.8
