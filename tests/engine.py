@@ -95,6 +95,8 @@ class Engine:
 
         if self._client is None:
             self._client = docker.APIClient(base_url=self.host, version="auto", timeout=60)
+            # else each request walks through an environment that another thread may be changing
+            self._client.trust_env = False
         return self._client
 
     def run(  # one keyword for each thing a test may want
