@@ -150,23 +150,36 @@ def test_what_we_do_ourselves_hides_no_use(
     assert json.loads(host.marks()["events_at"]) > seen.clock.now.isoformat()
 
 
-def test_what_is_used_while_others_are_removed_stays(
-    host: CleanupHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also if what tells of it has been pushed out of the engine's events meanwhile."""
+def one_at_a_time(
+    host: CleanupHost, monkeypatch: pytest.MonkeyPatch, letters: str
+) -> tuple[list[str], list[str]]:
+    """Build images that will be removed one by one, with a look between; give names and ids."""
     monkeypatch.setattr(cleanup_imaging, "_HEAR_AFTER", 1)
     monkeypatch.setattr("ds01ctl.act.images.AT_ONCE", 1)
     monkeypatch.setenv("DOCKER_HOST", host.engine.host)
-    names = [host.engine.build_image(f"old/{name}:1", env={"A": name}) for name in "ab"]
+    names = [host.engine.build_image(f"old/{name}:1", env={"A": name}) for name in letters]
     ids = [host.engine.client.inspect_image(name)["Id"] for name in names]
-    host.apply(only=IMAGES)
-    forget_uses(host)
-    seen = cleanup_looking.look(Wish(only=("images",)), host.paths)
-    changes = [
+    return names, ids
+
+
+def removals(host: CleanupHost, names: list[str], ids: list[str]) -> list[Change]:
+    """Make the changes that remove images."""
+    return [
         Change("remove-image", "images", id_, name, host.engine.host, None, "a test",
                identity={"image_id": id_, "tags": name})
         for id_, name in zip(ids, names, strict=True)
     ]  # fmt: skip
+
+
+def test_what_is_used_while_others_are_removed_stays(
+    host: CleanupHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if what tells of it has been pushed out of the engine's events meanwhile."""
+    names, ids = one_at_a_time(host, monkeypatch, "ab")
+    host.apply(only=IMAGES)
+    forget_uses(host)
+    seen = cleanup_looking.look(Wish(only=("images",)), host.paths)
+    changes = removals(host, names, ids)
     host.engine.remove(host.engine.run("short", image=names[1]))
     with State.open_for_recording(host.paths) as state:
         dids = list(cleanup_imaging.carry_out(changes, seen, Book(state, seen), host.paths))
@@ -237,22 +250,14 @@ def test_events_lost_while_images_are_removed(
     host: CleanupHost, monkeypatch: pytest.MonkeyPatch, *, is_told_by_another_job: bool
 ) -> None:
     """Who is not old enough for that stays; who is goes on."""
-    monkeypatch.setattr(cleanup_imaging, "_HEAR_AFTER", 1)
-    monkeypatch.setattr("ds01ctl.act.images.AT_ONCE", 1)
-    monkeypatch.setenv("DOCKER_HOST", host.engine.host)
-    names = [host.engine.build_image(f"old/{name}:1", env={"A": name}) for name in "abc"]
-    ids = [host.engine.client.inspect_image(name)["Id"] for name in names]
+    names, ids = one_at_a_time(host, monkeypatch, "abc")
     host.apply(only=IMAGES)
     forget_uses(host)
     lately = int(time.time()) - 100 * 3600
     with State.open_for_recording(host.paths) as state, state.transaction():
         state.put_image_uses({(host.engine.host, ids[1]): (lately, LONG_AGO)})
     seen = cleanup_looking.look(Wish(only=("images",)), host.paths)
-    changes = [
-        Change("remove-image", "images", id_, name, host.engine.host, None, "a test",
-               identity={"image_id": id_, "tags": name})
-        for id_, name in zip(ids, names, strict=True)
-    ]  # fmt: skip
+    changes = removals(host, names, ids)
     burst(host)
     if is_told_by_another_job:
         host.apply(only="idle")
